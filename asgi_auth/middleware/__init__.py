@@ -1,0 +1,1 @@
+"""The edges: pure-ASGI layers around an application."""

@@ -1,0 +1,1 @@
+"""Where accounts, refresh tokens and revocations are remembered."""

@@ -1,0 +1,1 @@
+"""What an application's own tests need."""

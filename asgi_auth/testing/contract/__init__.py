@@ -1,0 +1,1 @@
+"""The contract every store keeps, as tests to run against your own."""

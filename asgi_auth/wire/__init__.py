@@ -1,0 +1,1 @@
+"""How the RFCs look on ASGI; no policy."""
