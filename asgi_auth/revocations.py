@@ -77,7 +77,8 @@ class RevocationStore(Protocol):
         """Every revocation numbered after ``cursor``, in order; the cursor to ask with next.
 
         A ``restart`` where ``cursor`` is None, names another feed, is ahead of the head, or lies before what was
-        purged. An item that was extended appears once, with its newest number. Nothing committed before the call is missed.
+        purged. An item that was extended appears once, with its newest number. Nothing committed before the call
+        is missed.
         """
         ...
 
