@@ -1,0 +1,91 @@
+"""Bearer tokens from the Authorization header (RFC 6750 §2.1); never from a body or a query (§2.2, §2.3)."""
+
+from typing import Any, Protocol
+
+from ..errors import InvalidRequest, Reason, Refusal
+from ..principal import Anonymous, Auth, Principal
+from ..wire.asgi import ASGIApp, Scope, is_request
+from ..wire.challenges import bearer, for_presented
+from ..wire.edge import pass_on
+from ..wire.headers import authorization, bearer_token
+from ..wire.responses import refuse
+
+__all__ = ["BearerMiddleware", "BearerTokens"]
+
+
+class BearerTokens(Protocol):
+    """What the middleware asks of ``AccessTokens``."""
+
+    @property
+    def realm(self) -> str:
+        """The realm of the challenges: the issuer."""
+        ...
+
+    def cached(self, token: bytes, /) -> Principal | None:
+        """The principal of a token verified before, every condition checked again; None to verify it now.
+
+        Gets whatever bytes came, at most 8 KiB of them; never raises.
+        """
+        ...
+
+    async def verify(self, token: bytes, /) -> Principal:
+        """The token's principal, or a Refusal."""
+        ...
+
+
+class BearerMiddleware:
+    """Reads ``Authorization: Bearer`` and puts the caller in ``scope["auth"]`` and ``scope["user"]``.
+
+    No Authorization, or one of another scheme: the caller stays who it was, and this layer's challenge
+    joins those of Anonymous. A valid token: a Principal. Anything else is answered here and never
+    reaches the application: 400 for a malformed header, two header lines or two credentials, 401 for a
+    token that is not valid, 503 while that cannot be known.
+    """
+
+    def __init__(self, app: ASGIApp, *, access_tokens: BearerTokens) -> None:
+        self._app = app
+        self._cached = access_tokens.cached
+        self._verify = access_tokens.verify
+        self._realm = access_tokens.realm
+        self._challenge = bearer(self._realm)
+        self._anonymous = Anonymous((self._challenge,))
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """ASGI."""
+        if not is_request(scope):
+            await self._app(scope, receive, send)
+            return
+        try:
+            auth = await self._authenticate(scope)
+        except Refusal as refusal:
+            await refuse(scope, receive, send, refusal, challenges=for_presented(refusal, self._realm))
+            return
+        await pass_on(self._app, scope, receive, send, auth, self._realm)
+
+    async def _authenticate(self, scope: Scope) -> Auth:
+        value = authorization(scope["headers"])
+        if value is None:
+            return self._absent(scope.get("auth"))
+        # Only tokens that passed every check are in the cache, so a hit needs no look at the characters.
+        principal = self._cached(value[7:]) if value[:7] == b"Bearer " else None
+        if principal is None:
+            token = bearer_token(value)
+            if token is None:
+                return self._absent(scope.get("auth"))
+            principal = await self._verify(token)
+        return _alone(principal, scope.get("auth"))
+
+    def _absent(self, before: object) -> Auth:
+        if isinstance(before, Principal):
+            return before
+        if isinstance(before, Anonymous) and before.challenges:
+            known = self._challenge in before.challenges
+            return before if known else Anonymous((*before.challenges, self._challenge))
+        return self._anonymous
+
+
+def _alone(principal: Principal, before: object) -> Principal:
+    # RFC 6750 §2: one request carries one explicit credential.
+    if isinstance(before, Principal) and before.scheme == "api_key":
+        raise InvalidRequest(Reason.AUTHORIZATION_REPEATED)
+    return principal

@@ -1,0 +1,42 @@
+"""The ASGI types of this package, in one place.
+
+Inbound applications are typed as loosely as a framework may be: Starlette's stricter alias refuses
+Litestar and Quart under mypy and pyright.
+"""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Protocol
+
+from ..errors import ConfigurationError
+
+__all__ = ["ASGIApp", "HasScope", "Message", "Receive", "Scope", "Send", "is_request"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
+"""Any ASGI application: one of ours, or of Starlette, FastAPI, Litestar, Quart and the others."""
+
+
+class HasScope(Protocol):
+    """A request or a websocket of any framework."""
+
+    @property
+    def scope(self) -> Any:
+        """The connection's ASGI scope."""
+        ...
+
+
+def is_request(scope: Scope) -> bool:
+    """Whether the scope is ``http`` or ``websocket``; ``lifespan`` is not and passes.
+
+    Anything else is refused: a kind of connection that no guard understands must not reach the
+    application. Raises ConfigurationError.
+    """
+    kind = scope["type"]
+    if kind == "http" or kind == "websocket":
+        return True
+    if kind == "lifespan":
+        return False
+    raise ConfigurationError("asgi_auth guards http and websocket and passes lifespan; this scope is none of them")
