@@ -40,7 +40,7 @@ class Principal:
     """When the subject last proved itself (``auth_time``), kept across refresh; seconds since the epoch."""
     expires_at: float | None = None
     """When the credential ends; seconds since the epoch."""
-    claims: Mapping[str, Any] = field(default=_NO_CLAIMS, repr=False, hash=False)
+    claims: Mapping[str, Any] = field(default_factory=lambda: _NO_CLAIMS, repr=False, hash=False)
     """The verified claims of a token, read-only; empty for other credentials."""
 
     @property
