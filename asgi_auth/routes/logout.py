@@ -1,0 +1,44 @@
+"""``POST /auth/logout``: ends what the caller presents, at once and everywhere.
+
+An access token ends together with its refresh family, a refresh token likewise; an access token that has
+expired still ends its family. What proves nothing ends nothing.
+"""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..errors import InvalidToken, NotAuthenticated
+from ..services import AuthServices
+from ..wire.body import fields, read_optional_json
+from ..wire.headers import authorization, bearer_token
+
+__all__ = ["logout"]
+
+
+async def logout(request: Request, services: AuthServices) -> Response:
+    """204 when everything presented has ended, also where it had ended before or never was good.
+
+    401 only where no credential came. 503, and not 204, where a store did not take the ending.
+    """
+    body = fields(await read_optional_json(request.scope, request.receive), (), ("refresh_token",))
+    value = authorization(request.scope["headers"])
+    access_token = None if value is None else bearer_token(value)
+    refresh_token = body.get("refresh_token")
+    if access_token is None and refresh_token is None:
+        raise NotAuthenticated
+    if refresh_token is not None:
+        await services.refresh_tokens.revoke(refresh_token)
+    if access_token is not None:
+        await _end(access_token, services)
+    return Response(status_code=204)
+
+
+async def _end(access_token: bytes, services: AuthServices) -> None:
+    try:
+        caller = await services.access_tokens.verify(access_token, expired_for=services.refresh_token_lifetime)
+    except InvalidToken:
+        return
+    await services.access_tokens.revoke(caller)
+    family_id = caller.claims.get("sid")
+    if family_id is not None:
+        await services.refresh_tokens.revoke_family(family_id)

@@ -1,0 +1,23 @@
+"""``POST /auth/password``: the caller's new password, for the current one."""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ..authorization import authenticated
+from ..middleware.authorization import check
+from ..services import AuthServices
+from ..wire.body import fields, read_json
+
+__all__ = ["password"]
+
+
+async def password(request: Request, services: AuthServices) -> Response:
+    """Fresh tokens (RFC 6749 §5.1) of the new epoch; every credential of before has ended when they arrive.
+
+    401 where the current password is wrong, 422 where the new one is not acceptable.
+    """
+    caller = check(request, authenticated)
+    body = fields(await read_json(request.scope, request.receive), ("current_password", "new_password"))
+    account = await services.accounts.change_password(caller.subject, body["current_password"], body["new_password"])
+    tokens = await services.refresh_tokens.issue(account, client_id=services.client_id)
+    return JSONResponse(tokens.as_json())

@@ -1,0 +1,141 @@
+"""The router of our own routes: takes what lies under the prefix, passes everything else on.
+
+Open routes stand before every credential layer, so an expired token never blocks its own renewal. Owned
+ones are wrapped once in the credential layer and a requirement. Every answer, a refusal too, is
+``no-store`` and varies by Cookie, unless the route says otherwise.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.routing import Route, Router
+
+from ..authorization import authenticated
+from ..errors import ConfigurationError, InvalidCredentials, MethodNotAllowed, NotFound, Refusal
+from ..middleware.authorization import Require
+from ..middleware.bearer import BearerMiddleware
+from ..middleware.opening import OpenServices
+from ..patterns import Pattern, segments
+from ..services import AuthServices
+from ..wire.asgi import ASGIApp, Message, Receive, Scope, Send, is_request
+from ..wire.challenges import for_presented, session
+from ..wire.path import readings
+from ..wire.responses import refuse
+from .table import JWKS_PATH, Handler, OwnRoute, own_routes
+
+__all__ = ["OwnRoutes", "checked_prefix"]
+
+_CACHING = ((b"cache-control", b"no-store"), (b"vary", b"Cookie"))
+
+
+class OwnRoutes:
+    """Answers our own routes under ``prefix`` and at ``/.well-known/jwks.json``; ``app`` gets the rest.
+
+    Paths are taken below ``scope["root_path"]``, or below ``root_path`` where that is empty; doubled slashes
+    do not lead around the prefix. Opens the services on first use.
+    """
+
+    def __init__(
+        self, app: ASGIApp, services: AuthServices, *, prefix: str, registration: bool = True, root_path: str = ""
+    ) -> None:
+        self._app = app
+        self._services = services
+        self._prefix = segments(checked_prefix(prefix))
+        self._jwks = segments(JWKS_PATH)
+        self._root_path = root_path
+        routes = own_routes(prefix, registration=registration)
+        endpoints = [Route(route.path, _answering(route, services)) for route in routes]
+        router = Router(endpoints, redirect_slashes=False, default=_not_found)
+        self._routes = OpenServices(router, services)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """ASGI."""
+        path = self._own_path(scope) if is_request(scope) else None
+        if path is None:
+            await self._app(scope, receive, send)
+        else:
+            await self._routes({**scope, "path": path, "root_path": ""}, receive, _uncached(send))
+
+    def _own_path(self, scope: Scope) -> str | None:
+        # An ambiguous path is nobody's: the policy below refuses it.
+        paths = readings(scope["path"], scope.get("root_path") or self._root_path)
+        if paths is None:
+            return None
+        parts = segments(paths[0])
+        own = parts[: len(self._prefix)] == self._prefix or parts == self._jwks
+        return paths[0] if own else None
+
+
+def checked_prefix(prefix: str) -> str:
+    """The prefix, if it is a path of literal segments: ``/auth``, ``/api/v1/auth``. Else ConfigurationError."""
+    pattern = Pattern.parse(prefix)
+    literal = [segment for segment in pattern.segments if segment is not None]
+    if not literal or prefix != "/" + "/".join(literal):
+        raise ConfigurationError("the prefix of the own routes is one or more literal segments, as in '/auth'")
+    return prefix
+
+
+def _answering(route: OwnRoute, services: AuthServices) -> ASGIApp:
+    endpoint: ASGIApp = _Endpoint(route.handler, services)
+    if route.owned:
+        endpoint = BearerMiddleware(Require(endpoint, authenticated), access_tokens=services.access_tokens)
+    return _Methods(endpoint, route.methods)
+
+
+class _Methods:
+    """Refuses other methods, OPTIONS among them: who may call from elsewhere, CORSMiddleware outside says."""
+
+    def __init__(self, app: ASGIApp, allowed: Iterable[str]) -> None:
+        self._app = app
+        self._allowed = frozenset(allowed)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["method"] in self._allowed:
+            await self._app(scope, receive, send)
+        else:
+            await refuse(scope, receive, send, MethodNotAllowed(self._allowed))
+
+
+class _Endpoint:
+    """One handler as an ASGI application: its answer, or its refusal; silence where the client is gone."""
+
+    def __init__(self, handler: Handler, services: AuthServices) -> None:
+        self._handler = handler
+        self._services = services
+        self._realm = services.access_tokens.realm
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            response = await self._handler(Request(scope, receive), self._services)
+        except ClientDisconnect:
+            return
+        except Refusal as refusal:
+            with suppress(OSError):
+                await refuse(scope, receive, send, refusal, challenges=self._challenges(refusal))
+            return
+        if scope["method"] == "HEAD":
+            response.body = b""  # the header lines of GET stay, content-length too (RFC 9110 §9.3.2)
+        with suppress(OSError):
+            await response(scope, receive, send)
+
+    def _challenges(self, refusal: Refusal) -> Sequence[str]:
+        wants_password = isinstance(refusal, InvalidCredentials)
+        return (session(self._realm),) if wants_password else for_presented(refusal, self._realm)
+
+
+def _uncached(send: Send) -> Send:
+    """Every answer ``no-store`` and ``Vary: Cookie``, unless it says itself how it may be kept."""
+
+    async def uncached(message: Message) -> None:
+        headers = message.get("headers")
+        if headers is not None and all(name.lower() != b"cache-control" for name, _ in headers):
+            message = {**message, "headers": [*headers, *_CACHING]}
+        await send(message)
+
+    return uncached
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    await refuse(scope, receive, send, NotFound())

@@ -1,0 +1,84 @@
+"""The whole stack around an application, and the two ways to compose its parts by hand.
+
+own routes → Bearer → Authorization → app
+"""
+
+from typing import Any
+
+from starlette.middleware import Middleware
+
+from .authorization import Policy
+from .errors import ConfigurationError
+from .middleware.authorization import AuthorizationMiddleware
+from .middleware.bearer import BearerMiddleware
+from .middleware.opening import Lifespan, OpenServices
+from .routes.router import OwnRoutes
+from .routes.table import JWKS_PATH
+from .services import AuthServices
+from .wire.asgi import ASGIApp, is_request
+
+__all__ = ["AuthStack", "chain", "mount"]
+
+
+class AuthStack:
+    """An application behind authentication, authorization and the routes that people sign in with.
+
+    ``policy`` says who may do what; what it does not name needs an authenticated caller. The own routes are
+    under ``prefix``, none at all with None; without ``registration`` accounts are made by the application.
+    ``root_path`` fills an empty one, for servers that are started without. The services are opened and closed
+    with the lifespan, around the application's own.
+
+    Raises ConfigurationError for a prefix that is not a path of literal segments, for policy patterns under
+    it, and where the application sets another ``root_path`` by itself.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        services: AuthServices,
+        *,
+        policy: Policy | None = None,
+        prefix: str | None = "/auth",
+        registration: bool = True,
+        root_path: str = "",
+    ) -> None:
+        policy = Policy({}) if policy is None else policy
+        guarded = chain(
+            app,
+            Middleware(BearerMiddleware, access_tokens=services.access_tokens),
+            Middleware(AuthorizationMiddleware, policy=policy, root_path=root_path),
+        )
+        if prefix is not None:
+            guarded = mount(guarded, services, prefix=prefix, registration=registration, root_path=root_path)
+            _refuse_rules_for(policy, prefix)
+        self._requests = OpenServices(guarded, services)
+        self._lifespan = Lifespan(app, services)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """ASGI."""
+        app: ASGIApp = self._requests if is_request(scope) else self._lifespan
+        await app(scope, receive, send)
+
+
+def chain(app: ASGIApp, *middleware: Middleware) -> ASGIApp:
+    """``app`` inside these layers, named in the order in which a request travels: the first is the outermost."""
+    for layer in reversed(middleware):
+        app = layer.cls(app, *layer.args, **layer.kwargs)
+    return app
+
+
+def mount(
+    app: ASGIApp, services: AuthServices, prefix: str = "/auth", *, registration: bool = True, root_path: str = ""
+) -> ASGIApp:
+    """``app`` with the own routes in front of it, complete whatever surrounds it; it guards nothing else.
+
+    Place it outside the credential layers, so that an expired token never blocks its own renewal. Nothing
+    opens the services with the lifespan here; the first use does, else the application's own lifespan.
+    """
+    return OwnRoutes(app, services, prefix=prefix, registration=registration, root_path=root_path)
+
+
+def _refuse_rules_for(policy: Policy, prefix: str) -> None:
+    for path in (prefix, JWKS_PATH):
+        if policy.names_below(path):
+            raise ConfigurationError(f"the policy has a pattern under {path}, where our own routes guard themselves")
