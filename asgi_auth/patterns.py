@@ -42,13 +42,13 @@ class Pattern:
     @classmethod
     def parse(cls, text: str) -> "Pattern":
         """Read a pattern; anything that could be meant in two ways is a ConfigurationError."""
-        method, space, path = ("", " ", text) if text.startswith("/") else text.partition(" ")
-        if not space or not path.startswith("/"):
+        method, _, path = (None, "", text) if text.startswith("/") else text.partition(" ")
+        if not path.startswith("/"):
             raise ConfigurationError(f"the pattern {text!r} is not '/path' or 'METHOD /path'")
-        if method and method not in _METHODS:
+        if method is not None and method not in _METHODS:
             raise ConfigurationError(f"the pattern {text!r} names a method that is neither HTTP's nor {WEBSOCKET}")
         parts = tuple(_segment(segment, text) for segment in segments(path))
-        return cls(method or None, parts, path.endswith("/"))
+        return cls(method, parts, path.endswith("/"))
 
     def is_under(self, prefix: str) -> bool:
         """Whether the pattern names ``prefix`` or something below it, letter for letter."""

@@ -34,7 +34,7 @@ class AuthorizationMiddleware:
     """
 
     def __init__(self, app: ASGIApp, *, policy: Policy, root_path: str = "") -> None:
-        self._app = app
+        self.app = app
         self._policy = policy
         self._root_path = root_path
         self._forced_root_path = _own_root_path(app, root_path)
@@ -43,13 +43,13 @@ class AuthorizationMiddleware:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI."""
         if not is_request(scope):
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         root_path = self._forced_root_path or scope.get("root_path") or self._root_path
         requirement = self._requirement(scope.get("method"), scope["path"], root_path)
         if root_path and not scope.get("root_path"):
             scope = {**scope, "root_path": root_path}
-        await _guard(self._app, requirement, scope, receive, send)
+        await _guard(self.app, requirement, scope, receive, send)
 
     def _requirement(self, method: str | None, path: str, root_path: str) -> Requirement:
         key = (method, path, root_path)
@@ -74,18 +74,22 @@ class AuthorizationMiddleware:
 
 
 class Require:
-    """Guards a whole sub-application with one requirement, whatever its path and its router."""
+    """Guards a whole sub-application with one requirement, whatever its path and its router.
+
+    What must hold whatever a router does belongs here or in ``check``: Litestar, for one, gives a mount at
+    ``/sub`` every path that begins with these letters, ``/subway`` too, which the pattern ``/sub/`` does not cover.
+    """
 
     def __init__(self, app: ASGIApp, requirement: Requirement) -> None:
-        self._app = app
+        self.app = app
         self._requirement = requirement
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI."""
         if is_request(scope):
-            await _guard(self._app, self._requirement, scope, receive, send)
+            await _guard(self.app, self._requirement, scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
 
 
 def check(connection: HasScope | Mapping[str, Any], requirement: Requirement = authenticated) -> Principal:

@@ -43,7 +43,7 @@ class BearerMiddleware:
     """
 
     def __init__(self, app: ASGIApp, *, access_tokens: BearerTokens) -> None:
-        self._app = app
+        self.app = app
         self._cached = access_tokens.cached
         self._verify = access_tokens.verify
         self._realm = access_tokens.realm
@@ -53,14 +53,14 @@ class BearerMiddleware:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI."""
         if not is_request(scope):
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         try:
             auth = await self._authenticate(scope)
         except Refusal as refusal:
             await refuse(scope, receive, send, refusal, challenges=for_presented(refusal, self._realm))
             return
-        await pass_on(self._app, scope, receive, send, auth, self._realm)
+        await pass_on(self.app, scope, receive, send, auth, self._realm)
 
     async def _authenticate(self, scope: Scope) -> Auth:
         value = authorization(scope["headers"])

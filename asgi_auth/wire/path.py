@@ -20,9 +20,10 @@ def readings(path: str, root_path: str) -> tuple[str, ...] | None:
     """
     if (path and path[0] != "/") or _AMBIGUOUS.search(path):
         return None
-    if not root_path or root_path not in path:
-        return (_below(path, root_path.rstrip("/")),)
-    # Litestar cuts at the first occurrence wherever it is, Quart cuts a prefix even inside a segment.
+    if not root_path:
+        return (path,)
+    # Litestar cuts at the first occurrence wherever it is, Quart cuts a prefix even inside a segment, and
+    # a root path that ends in a slash is cut by some and not by others.
     first = path.split(root_path, maxsplit=1)[-1]
     return tuple(dict.fromkeys((_below(path, root_path), _below(path, root_path.rstrip("/")), first)))
 
