@@ -42,6 +42,7 @@ class AuthStack:
         registration: bool = True,
         root_path: str = "",
     ) -> None:
+        self.app = app
         policy = Policy({}) if policy is None else policy
         guarded = chain(
             app,

@@ -5,16 +5,31 @@ Daphne, serverless platforms and in-process clients have no lifespan.
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import Refusal
-from ..services import AuthServices
 from ..wire.asgi import ASGIApp, Message, Scope
 from ..wire.responses import refuse
 
-__all__ = ["Lifespan", "OpenServices"]
+__all__ = ["Lifespan", "OpenServices", "Openable"]
 
 logger = logging.getLogger(__name__)
+
+
+class Openable(Protocol):
+    """What is asked of ``AuthServices``: openings are counted, and closed by as many closings."""
+
+    async def open(self) -> None:
+        """Open, or count one more who has."""
+        ...
+
+    async def ensure_open(self) -> None:
+        """Open unless it is open; of concurrent callers one opens."""
+        ...
+
+    async def close(self) -> None:
+        """Take one opening back; the last one closes."""
+        ...
 
 
 class OpenServices:
@@ -23,8 +38,8 @@ class OpenServices:
     A request that comes while they cannot be opened is answered with 503; the next one tries again.
     """
 
-    def __init__(self, app: ASGIApp, services: AuthServices) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, services: Openable) -> None:
+        self.app = app
         self._ensure_open = services.ensure_open
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -34,7 +49,7 @@ class OpenServices:
         except Refusal as refusal:
             await refuse(scope, receive, send, refusal)
             return
-        await self._app(scope, receive, send)
+        await self.app(scope, receive, send)
 
 
 class Lifespan:
@@ -44,8 +59,8 @@ class Lifespan:
     the services cannot be opened, the application is not started.
     """
 
-    def __init__(self, app: ASGIApp, services: AuthServices) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, services: Openable) -> None:
+        self.app = app
         self._services = services
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -56,7 +71,7 @@ class Lifespan:
         except Exception as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
-        inner = _InnerLifespan(self._app, scope)
+        inner = _InnerLifespan(self.app, scope)
         try:
             answer = await inner.ask("startup")
             if answer["type"] == "lifespan.startup.complete":

@@ -40,7 +40,7 @@ class OwnRoutes:
     def __init__(
         self, app: ASGIApp, services: AuthServices, *, prefix: str, registration: bool = True, root_path: str = ""
     ) -> None:
-        self._app = app
+        self.app = app
         self._services = services
         self._prefix = segments(checked_prefix(prefix))
         self._jwks = segments(JWKS_PATH)
@@ -54,13 +54,14 @@ class OwnRoutes:
         """ASGI."""
         path = self._own_path(scope) if is_request(scope) else None
         if path is None:
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
         else:
             await self._routes({**scope, "path": path, "root_path": ""}, receive, _uncached(send))
 
     def _own_path(self, scope: Scope) -> str | None:
         # An ambiguous path is nobody's: the policy below refuses it.
-        paths = readings(scope["path"], scope.get("root_path") or self._root_path)
+        root_path = scope.get("root_path") or self._root_path
+        paths = readings(scope["path"], root_path.rstrip("/"))
         if paths is None:
             return None
         parts = segments(paths[0])
@@ -88,12 +89,12 @@ class _Methods:
     """Refuses other methods, OPTIONS among them: who may call from elsewhere, CORSMiddleware outside says."""
 
     def __init__(self, app: ASGIApp, allowed: Iterable[str]) -> None:
-        self._app = app
+        self.app = app
         self._allowed = frozenset(allowed)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["method"] in self._allowed:
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
         else:
             await refuse(scope, receive, send, MethodNotAllowed(self._allowed))
 
