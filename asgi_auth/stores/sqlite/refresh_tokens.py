@@ -42,6 +42,8 @@ COLUMNS = MappingProxyType(
         "revoked_by": BLOB_OR_NULL,
     }
 )
+TYPES = tuple(COLUMNS.values())
+INSTANTS = tuple(name for name, column in COLUMNS.items() if column in (REAL, REAL_OR_NULL))
 
 # No ON CONFLICT: an id that is taken is an error, and the family that has it stays as it is.
 CREATE = """
@@ -191,16 +193,16 @@ class SQLiteRefreshTokens:
 def _advancement(family: RefreshFamily, presented: bytes, child: bytes, call_id: bytes) -> Advancement:
     """What the statement did, from the row it returned.
 
-    The child of another call differs from ours, since each call has its own salt. What was neither live nor
-    repeatable left a revoked row.
+    A presented token that is still current was not exchanged. Any other left the row revoked, unless this call
+    exchanged it (its child is its own, since every call has its own salt) or the leeway forgave it.
     """
-    if family.current_digest == child and family.parent_digest == presented:
-        return Advanced(family)
     if family.current_digest == presented:
         return Expired(family)
-    if family.revoked_at is None:
-        return Repeated(family)
-    return Reused(family, first=family.revoked_by == call_id)
+    if family.revoked_at is not None:
+        return Reused(family, first=family.revoked_by == call_id)
+    if family.current_digest == child:
+        return Advanced(family)
+    return Repeated(family)
 
 
 def _columns(family: RefreshFamily) -> dict[str, Value]:
@@ -209,6 +211,7 @@ def _columns(family: RefreshFamily) -> dict[str, Value]:
 
 
 def _family(row: Sequence[Any]) -> RefreshFamily:
-    columns: dict[str, Any] = dict(zip(COLUMNS, checked(row, tuple(COLUMNS.values())), strict=True))
+    columns: dict[str, Any] = dict(zip(COLUMNS, checked(row, TYPES), strict=True))
+    columns.update((name, float(columns[name])) for name in INSTANTS if columns[name] is not None)
     scopes = columns.pop("scopes")
     return RefreshFamily(**columns, scopes=None if scopes is None else names(scopes))
