@@ -1,14 +1,16 @@
 """The edge with hand-written applications: what a framework may do with a refusal, one by one."""
 
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import pytest
 from harness import REALM, Answer, Tokens, bearer, http, websocket
 
 from asgi_auth.authorization import has_role, has_scope, public
-from asgi_auth.errors import Conflict, Denied, NotAuthenticated, Reason, StoreUnavailable
+from asgi_auth.errors import Conflict, Denied, InvalidToken, NotAuthenticated, Reason, StoreUnavailable
 from asgi_auth.middleware.authorization import Require, check
 from asgi_auth.middleware.bearer import BearerMiddleware
+from asgi_auth.principal import Anonymous
 from asgi_auth.wire.asgi import ASGIApp, Message, Receive, Scope, Send
 
 BARE = f'Bearer realm="{REALM}"'
@@ -39,6 +41,13 @@ def swallowing(*messages: Message, then: Exception | None = None) -> ASGIApp:
                 raise then from None
 
     return guarded(app)
+
+
+async def test_a_layer_inside_names_the_realm_to_the_edge_outside() -> None:
+    inner = BearerMiddleware(letting, access_tokens=Tokens())
+    answer = await http(Require(inner, public), auth=Anonymous(), headers=bearer("user"))
+
+    assert answer.challenges[0].startswith(f'{BARE}, error="insufficient_scope"')
 
 
 async def letting(scope: Scope, receive: Receive, send: Send) -> None:
@@ -161,6 +170,20 @@ async def test_a_refusal_of_a_service_that_nobody_noted_is_rendered_too(call: Ca
         raise Conflict(Reason.EMAIL_TAKEN)
 
     assert (await call(guarded(app))).status == 409
+
+
+@pytest.mark.requirement("R-99", "refuses")
+@pytest.mark.parametrize("call", [http, websocket])
+async def test_a_401_that_nobody_noted_is_challenged_too(call: Callable[..., Awaitable[Answer]]) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        with contextlib.suppress(Denied):
+            check(scope, has_scope("write:articles"))
+        raise InvalidToken(Reason.TOKEN_REVOKED)
+
+    answer = await call(guarded(app), headers=bearer("user"))
+
+    assert answer.status == 401
+    assert answer.challenges == [f'{BARE}, error="invalid_token", error_description="The token is not valid."']
 
 
 async def test_a_503_in_a_handler_is_a_503() -> None:

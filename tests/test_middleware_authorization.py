@@ -59,6 +59,12 @@ async def test_the_decision_is_the_same_when_it_is_remembered(inner: Recorder) -
         assert (await http(app, "/admin/" + "x" * 300, auth=USER)).status == 403
     assert (await http(app, "/admin/1", auth=ADMIN)).status == 200
     assert (await http(app, "/admin/1", auth=USER)).status == 403
+    assert (await http(app, "/articles", auth=USER)).status == 200
+    assert (await http(app, "/articles", auth=USER, method="POST")).status == 403
+    assert (await websocket(app, "/articles", auth=USER)).status == 403
+    assert (await http(app, "/articles", auth=USER, method="WS")).status == 403
+    assert (await http(app, "/articles/admin", auth=USER)).status == 200
+    assert (await http(app, "/articles/admin", auth=USER, root_path="/articles")).status == 403
 
 
 @pytest.mark.requirement("R-84", "refuses")

@@ -5,7 +5,7 @@ something inside has replaced it, they raise ConfigurationError: the server logs
 nothing is let through.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from typing import Any
 
 from ..authorization import Policy, Requirement, all_of, authenticated, decide
@@ -13,7 +13,7 @@ from ..errors import ConfigurationError, Denied, InvalidRequest, NotAuthenticate
 from ..principal import Anonymous, Auth, Principal
 from ..wire.asgi import ASGIApp, HasScope, Receive, Scope, Send, is_request
 from ..wire.challenges import for_denial
-from ..wire.edge import edge_of, pass_on
+from ..wire.edge import Noted, edge_of, pass_on
 from ..wire.headers import is_preflight
 from ..wire.path import readings
 from ..wire.responses import refuse
@@ -23,6 +23,7 @@ __all__ = ["AuthorizationMiddleware", "Require", "allows", "check", "get_auth"]
 _MEMO_SIZE = 1024
 _MEMO_PATH = 256
 _MAX_LAYERS = 32
+_AUTH = (Principal, Anonymous)
 
 
 class AuthorizationMiddleware:
@@ -49,7 +50,7 @@ class AuthorizationMiddleware:
         requirement = self._requirement(scope.get("method"), scope["path"], root_path)
         if root_path and not scope.get("root_path"):
             scope = {**scope, "root_path": root_path}
-        await _guard(self.app, requirement, scope, receive, send)
+        await _guarded(self.app, requirement, scope, receive, send)
 
     def _requirement(self, method: str | None, path: str, root_path: str) -> Requirement:
         key = (method, path, root_path)
@@ -87,7 +88,7 @@ class Require:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI."""
         if is_request(scope):
-            await _guard(self.app, self._requirement, scope, receive, send)
+            await _guarded(self.app, self._requirement, scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
@@ -100,10 +101,7 @@ def check(connection: HasScope | Mapping[str, Any], requirement: Requirement = a
     """
     scope = _scope(connection)
     auth = _auth(scope)
-    try:
-        denied: Refusal | None = decide(requirement, auth)
-    except Refusal as refusal:
-        denied = refusal
+    denied = _refusal(requirement, auth)
     if denied is None:
         if isinstance(auth, Principal):
             return auth
@@ -121,18 +119,27 @@ def get_auth(connection: HasScope | Mapping[str, Any]) -> Auth:
     return _auth(_scope(connection))
 
 
-async def _guard(app: ASGIApp, requirement: Requirement, scope: Scope, receive: Receive, send: Send) -> None:
+def _guarded(app: ASGIApp, requirement: Requirement, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    """The application's run or the refusal: decided now, to be awaited by the caller without another task frame."""
     auth = _auth(scope)
+    denied = None if _is_preflight(scope) else _refusal(requirement, auth)
+    if denied is not None:
+        return refuse(scope, receive, send, denied, challenges=_challenges(scope, auth, denied))
+    if edge_of(scope) is None:
+        return pass_on(app, scope, receive, send, auth)
+    return app(scope, receive, send)
+
+
+def _is_preflight(scope: Scope) -> bool:
     # A browser sends a preflight without credentials (WHATWG Fetch); any other OPTIONS is decided like the rest.
-    preflight = scope.get("method") == "OPTIONS" and is_preflight(scope["headers"])
+    return scope.get("method") == "OPTIONS" and is_preflight(scope["headers"])
+
+
+def _refusal(requirement: Requirement, auth: Auth) -> Refusal | None:
     try:
-        denied: Refusal | None = None if preflight else decide(requirement, auth)
+        return decide(requirement, auth)
     except Refusal as refusal:
-        denied = refusal
-    if denied is None:
-        await pass_on(app, scope, receive, send, auth)
-    else:
-        await refuse(scope, receive, send, denied, challenges=_challenges(scope, auth, denied))
+        return refusal
 
 
 def _noted(scope: Scope, auth: Auth, refusal: Refusal) -> Refusal:
@@ -142,7 +149,7 @@ def _noted(scope: Scope, auth: Auth, refusal: Refusal) -> Refusal:
         refusal.headers = {**(refusal.headers or {}), "WWW-Authenticate": ", ".join(challenges)}
     edge = edge_of(scope)
     if edge is not None:
-        edge.refusal, edge.challenges = refusal, challenges
+        edge.noted = Noted(refusal, challenges)
     return refusal
 
 
@@ -159,7 +166,7 @@ def _scope(connection: Any) -> Scope:
 
 def _auth(scope: Scope) -> Auth:
     auth = scope.get("auth")
-    if isinstance(auth, Principal | Anonymous):
+    if isinstance(auth, _AUTH):
         return auth
     if edge_of(scope) is None:
         raise ConfigurationError(

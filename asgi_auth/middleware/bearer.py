@@ -55,27 +55,30 @@ class BearerMiddleware:
         if not is_request(scope):
             await self.app(scope, receive, send)
             return
+        auth: Auth
         try:
-            auth = await self._authenticate(scope)
+            value = authorization(scope["headers"])
+            if value is None:
+                auth = self._absent(scope)
+            elif (principal := self._warm(value)) is not None:
+                auth = _alone(principal, scope)
+            else:
+                auth = await self._cold(scope, value)
         except Refusal as refusal:
             await refuse(scope, receive, send, refusal, challenges=for_presented(refusal, self._realm))
             return
         await pass_on(self.app, scope, receive, send, auth, self._realm)
 
-    async def _authenticate(self, scope: Scope) -> Auth:
-        value = authorization(scope["headers"])
-        if value is None:
-            return self._absent(scope.get("auth"))
+    def _warm(self, value: bytes) -> Principal | None:
         # Only tokens that passed every check are in the cache, so a hit needs no look at the characters.
-        principal = self._cached(value[7:]) if value[:7] == b"Bearer " else None
-        if principal is None:
-            token = bearer_token(value)
-            if token is None:
-                return self._absent(scope.get("auth"))
-            principal = await self._verify(token)
-        return _alone(principal, scope.get("auth"))
+        return self._cached(value[7:]) if value[:7] == b"Bearer " else None
 
-    def _absent(self, before: object) -> Auth:
+    async def _cold(self, scope: Scope, value: bytes) -> Auth:
+        token = bearer_token(value)
+        return self._absent(scope) if token is None else _alone(await self._verify(token), scope)
+
+    def _absent(self, scope: Scope) -> Auth:
+        before = scope.get("auth")
         if isinstance(before, Principal):
             return before
         if isinstance(before, Anonymous) and before.challenges:
@@ -84,7 +87,8 @@ class BearerMiddleware:
         return self._anonymous
 
 
-def _alone(principal: Principal, before: object) -> Principal:
+def _alone(principal: Principal, scope: Scope) -> Principal:
+    before = scope.get("auth")
     # RFC 6750 §2: one request carries one explicit credential.
     if isinstance(before, Principal) and before.scheme == "api_key":
         raise InvalidRequest(Reason.AUTHORIZATION_REPEATED)

@@ -14,64 +14,70 @@ one plain function that adds no task switch.
 """
 
 from collections.abc import Awaitable
+from dataclasses import dataclass
 
 from ..errors import Refusal
-from ..principal import Anonymous, Principal
+from ..principal import Auth
 from .asgi import ASGIApp, Message, Receive, Scope, Send
 from .challenges import for_denial
 from .responses import close_code, refuse
 
-__all__ = ["EDGE", "Edge", "HTTPEdge", "WebSocketEdge", "edge_of", "pass_on"]
+__all__ = ["EDGE", "Edge", "HTTPEdge", "Noted", "WebSocketEdge", "edge_of", "pass_on"]
 
 EDGE = "asgi_auth"
 """The scope's key for the edge."""
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A refusal that ``check`` has raised inside the application, and the challenges that go with it."""
+
+    refusal: Refusal
+    challenges: tuple[str, ...]
+
+
 class HTTPEdge:
     """The edge of one http request."""
 
-    __slots__ = ("_held", "_send", "_started", "challenges", "realm", "refusal")
+    __slots__ = ("_held", "_send", "_started", "noted", "realm")
 
     def __init__(self, send: Send, realm: str | None) -> None:
         self._send = send
         self._started = False
-        self._held: list[Message] = []
+        self._held: tuple[Message, ...] = ()
         self.realm = realm
-        self.refusal: Refusal | None = None
-        self.challenges: tuple[str, ...] = ()
+        self.noted: Noted | None = None
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass the application's message on; after a refusal, put it right."""
-        if self.refusal is not None:
-            return self._answer(message, self.refusal)
+        if self.noted is not None:
+            return self._answer(message, self.noted)
         if message["type"] == "http.response.start":
             self._started = True
         return self._send(message)
 
-    async def _answer(self, message: Message, refusal: Refusal) -> None:
+    async def _answer(self, message: Message, noted: Noted) -> None:
         if self._held:
-            self._held.append(message)
+            self._held += (message,)
         elif self._started or message["type"] != "http.response.start":
             await self._send(message)
         elif message["status"] >= 500:
-            self._held.append(message)
+            self._held = (message,)
         else:
             self._started = True
-            same = message["status"] == refusal.status_code
-            await self._send(_challenged(message, self.challenges) if same else message)
+            same = message["status"] == noted.refusal.status_code
+            await self._send(_challenged(message, noted.challenges) if same else message)
 
     async def ended(self, scope: Scope, receive: Receive) -> None:
         """The application has returned: answer where it gave a 5xx, or nothing, after a refusal."""
-        if self.refusal is not None and not self._started:
-            await refuse(scope, receive, self._send, self.refusal, challenges=self.challenges)
+        if self.noted is not None and not self._started:
+            await refuse(scope, receive, self._send, self.noted.refusal, challenges=self.noted.challenges)
 
     async def escaped(self, scope: Scope, receive: Receive, refusal: Refusal) -> None:
         """A refusal has come out of the application: answer, or raise it where an answer has begun."""
         if self._started:
             raise refusal
-        if refusal is not self.refusal:
-            self.challenges = for_denial(refusal, scope.get("auth"), self.realm)
-        await refuse(scope, receive, self._send, refusal, challenges=self.challenges)
+        await refuse(scope, receive, self._send, refusal, challenges=_challenges(self, scope, refusal))
 
     async def failed(self) -> None:
         """Another exception has come out: the 5xx that was held stands."""
@@ -82,7 +88,7 @@ class HTTPEdge:
 class WebSocketEdge:
     """The edge of one websocket. It keeps the scope it was given, never one that holds the edge."""
 
-    __slots__ = ("_accepted", "_ended", "_receive", "_scope", "_send", "challenges", "realm", "refusal")
+    __slots__ = ("_accepted", "_ended", "_receive", "_scope", "_send", "noted", "realm")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, realm: str | None) -> None:
         self._scope = scope
@@ -91,8 +97,7 @@ class WebSocketEdge:
         self._accepted = False
         self._ended = False
         self.realm = realm
-        self.refusal: Refusal | None = None
-        self.challenges: tuple[str, ...] = ()
+        self.noted: Noted | None = None
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass the application's message on; after a refusal, put its close or denial right."""
@@ -100,70 +105,66 @@ class WebSocketEdge:
         if kind == "websocket.accept":
             self._accepted = True
         elif kind == "websocket.send":
-            self.refusal = None  # the application has dealt with the refusal and goes on
-        elif self.refusal is not None:
-            return self._answer(message, self.refusal)
+            self.noted = None  # the application has dealt with the refusal and goes on
+        elif self.noted is not None:
+            return self._answer(message, self.noted)
         elif kind == "websocket.close" or kind == "websocket.http.response.start":
             self._ended = True
         return self._send(message)
 
-    async def _answer(self, message: Message, refusal: Refusal) -> None:
+    async def _answer(self, message: Message, noted: Noted) -> None:
         if self._ended:
             return  # the rest of an answer that ours has replaced
         status = message.get("status", 500)
-        if not self._accepted and status < 500 and status != refusal.status_code:
-            self.refusal = None  # a denial of the application's own choice
+        if not self._accepted and status < 500 and status != noted.refusal.status_code:
+            self.noted = None  # a denial of the application's own choice
             await self.send(message)
         else:
-            await self._refuse(refusal)
+            await self._refuse(noted.refusal, noted.challenges)
 
-    async def _refuse(self, refusal: Refusal) -> None:
+    async def _refuse(self, refusal: Refusal, challenges: tuple[str, ...]) -> None:
         self._ended = True
         if self._accepted:
             await self._send({"type": "websocket.close", "code": close_code(refusal), "reason": refusal.code})
         else:
-            await refuse(self._scope, self._receive, self._send, refusal, challenges=self.challenges)
+            await refuse(self._scope, self._receive, self._send, refusal, challenges=challenges)
 
     async def ended(self, scope: Scope, receive: Receive) -> None:
         """The application has returned: close where it left the socket open after a refusal."""
-        if self.refusal is not None and not self._ended:
-            await self._refuse(self.refusal)
+        if self.noted is not None and not self._ended:
+            await self._refuse(self.noted.refusal, self.noted.challenges)
 
     async def escaped(self, scope: Scope, receive: Receive, refusal: Refusal) -> None:
         """A refusal has come out of the application: answer, unless the socket is closed already."""
-        if self._ended:
-            return
-        if refusal is not self.refusal:
-            self.challenges = for_denial(refusal, scope.get("auth"), self.realm)
-        await self._refuse(refusal)
+        if not self._ended:
+            await self._refuse(refusal, _challenges(self, scope, refusal))
 
     async def failed(self) -> None:
         """Another exception has come out: the server closes the socket as it always does."""
 
 
 Edge = HTTPEdge | WebSocketEdge
+_EDGES = (HTTPEdge, WebSocketEdge)
 
 
 def edge_of(scope: Scope) -> Edge | None:
     """The edge that a layer of ours has installed, or None."""
     edge = scope.get(EDGE)
-    return edge if isinstance(edge, HTTPEdge | WebSocketEdge) else None
+    return edge if isinstance(edge, _EDGES) else None
 
 
 def pass_on(
-    app: ASGIApp, scope: Scope, receive: Receive, send: Send, auth: Principal | Anonymous, realm: str | None = None
+    app: ASGIApp, scope: Scope, receive: Receive, send: Send, auth: Auth, realm: str | None = None
 ) -> Awaitable[None]:
     """Call ``app`` with a copy of the scope that holds ``auth``; the outermost layer adds the edge."""
     edge = edge_of(scope)
     if edge is None:
         return _behind_edge(app, scope, receive, send, auth, realm)
-    edge.realm = edge.realm or realm
+    edge.realm = realm or edge.realm
     return app({**scope, "auth": auth, "user": auth}, receive, send)
 
 
-async def _behind_edge(
-    app: ASGIApp, scope: Scope, receive: Receive, send: Send, auth: Principal | Anonymous, realm: str | None
-) -> None:
+async def _behind_edge(app: ASGIApp, scope: Scope, receive: Receive, send: Send, auth: Auth, realm: str | None) -> None:
     edge: Edge = HTTPEdge(send, realm) if scope["type"] == "http" else WebSocketEdge(scope, receive, send, realm)
     inner = {**scope, "auth": auth, "user": auth, EDGE: edge}
     try:
@@ -174,8 +175,14 @@ async def _behind_edge(
         await edge.failed()
         raise
     else:
-        if edge.refusal is not None:
+        if edge.noted is not None:
             await edge.ended(inner, receive)
+
+
+def _challenges(edge: Edge, scope: Scope, refusal: Refusal) -> tuple[str, ...]:
+    if edge.noted is not None and edge.noted.refusal is refusal:
+        return edge.noted.challenges
+    return for_denial(refusal, scope.get("auth"), edge.realm)
 
 
 def _challenged(message: Message, challenges: tuple[str, ...]) -> Message:
