@@ -58,7 +58,7 @@ def framework(request: pytest.FixtureRequest) -> str:
 async def serving(app: ASGIApp, root_path: str = "") -> AsyncIterator[int]:
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        app, http="h11", ws="websockets-sansio", lifespan="off", log_level="critical", root_path=root_path
+        app, http="h11", ws="websockets-sansio", lifespan="off", log_level="error", log_config=None, root_path=root_path
     )
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve([listening]))
@@ -135,3 +135,18 @@ async def test_an_accepted_websocket_is_closed_with_the_reason(framework: str, t
             await socket.recv()
 
     assert socket.close_code == code
+
+
+@pytest.mark.requirement("R-83", "refuses")
+async def test_a_guard_that_no_layer_stands_before_is_a_logged_500(
+    framework: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    example = FRAMEWORKS[framework]()
+    async with serving(AuthorizationMiddleware(example.app, policy=policy())) as port:
+        assert (await raw(port, "GET", "/articles/7", "admin"))[0] == 500
+        with pytest.raises(InvalidStatus) as caught:
+            await connect(f"ws://127.0.0.1:{port}/admin/live")
+
+    assert caught.value.response.status_code == 500
+    assert "no layer of asgi_auth ran before this guard" in caplog.text
+    assert example.secrets == []

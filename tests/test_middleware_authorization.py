@@ -2,6 +2,8 @@ from typing import Any
 
 import pytest
 from harness import ADMIN, REALM, USER, Answer, Recorder, Tokens, bearer, drive, http, http_scope, websocket
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asgi_auth.authorization import Policy, authenticated, has_role, has_scope, public
 from asgi_auth.errors import ConfigurationError, Denied, InsufficientScope, NotAuthenticated, StoreUnavailable
@@ -65,6 +67,18 @@ async def test_the_decision_is_the_same_when_it_is_remembered(inner: Recorder) -
     assert (await http(app, "/articles", auth=USER, method="WS")).status == 403
     assert (await http(app, "/articles/admin", auth=USER)).status == 200
     assert (await http(app, "/articles/admin", auth=USER, root_path="/articles")).status == 403
+
+
+@pytest.mark.requirement("R-84", "refuses")
+@given(st.text(), st.sampled_from(["", "/api", "/admin"]), st.text(max_size=8))
+async def test_whatever_the_path_and_method_nobody_unknown_passes_and_nothing_breaks(
+    tail: str, root_path: str, method: str
+) -> None:
+    app = AuthorizationMiddleware(Recorder(), policy=POLICY)
+    scope = http_scope(f"/admin/{tail}", auth=Anonymous(), root_path=root_path, method=method)
+    answer = await drive(app, scope)
+
+    assert answer.status in (400, 401)
 
 
 @pytest.mark.requirement("R-84", "refuses")
