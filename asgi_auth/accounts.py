@@ -6,7 +6,7 @@ Left out: second factors, e-mail verification and links to other providers.
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -44,7 +44,7 @@ class Account:
     subject: str
     email: str
     """Canonical; unique by constraint."""
-    password_hash: str | None
+    password_hash: str | None = field(repr=False)
     """In PHC or modular crypt format; None where no password was set."""
     roles: frozenset[str]
     epoch: int = 0

@@ -180,9 +180,10 @@ class PasswordHasher:
 
     def verify_and_update(self, password: str, hash: str | None) -> tuple[bool, str | None]:
         """``verify``'s answer, and a new hash where it is True and ``needs_update``, else None. Never raises."""
-        if not self.verify(password, hash):
+        verified = self.verify(password, hash)
+        if hash is None or not verified:
             return False, None
-        return True, self.hash(password) if hash is None or self.needs_update(hash) else None
+        return True, self.hash(password) if self.needs_update(hash) else None
 
     def needs_update(self, hash: str) -> bool:
         """Whether ``hash`` is anything but argon2id with the parameters of ``profile``. Never raises."""
