@@ -20,7 +20,7 @@ _LONGEST_LOCAL_PART = 64
 
 _ATEXT = frozenset("abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-/=?^_`{|}~")
 _MARKS = frozenset({"Mn", "Mc"})
-_LETTERS_AND_DIGITS = frozenset({"Ll", "Lo", "Lm", "Nd"}) | _MARKS
+_LETTERS_AND_DIGITS = frozenset({"Ll", "Lu", "Lo", "Lm", "Nd"}) | _MARKS  # Lu: Cherokee folds to capitals
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 
 
