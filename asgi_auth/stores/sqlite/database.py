@@ -5,7 +5,6 @@ In WAL mode readers never wait for the writer. ``synchronous=FULL``: what a writ
 
 import asyncio
 import sqlite3
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -55,8 +54,7 @@ class Database:
     async def open(self, migrations: Sequence[Migration]) -> None:
         """Connect and bring the schema up to date; nothing where it is open already."""
         async with self._turn().opening:
-            if self._connections is None:
-                self._connections = await self._connect(migrations)
+            self._connections = self._connections or await self._connect(migrations)
 
     async def close(self) -> None:
         """Let running transactions end, then close the connections; nothing where it is closed already."""
@@ -65,19 +63,22 @@ class Database:
             if connections is not None:
                 await asyncio.shield(self._disconnect(connections))
 
-    async def read(self, sql: str, parameters: Parameters) -> Rows:
+    def read(self, sql: str, parameters: Parameters) -> Awaitable[Rows]:
         """The rows of one ``SELECT``."""
-        return await execute(self._connected().reads, sql, parameters, time.monotonic() + self._deadline)
+        return execute(self._connected().reads, sql, parameters, self._deadline)
 
-    async def follow(self, sql: str, parameters: Parameters) -> Rows:
+    def follow(self, sql: str, parameters: Parameters) -> Awaitable[Rows]:
         """The rows of one ``SELECT`` for the feed, which never queues behind requests."""
-        return await execute(self._connected().feed, sql, parameters, time.monotonic() + self._deadline)
+        return execute(self._connected().feed, sql, parameters, self._deadline)
 
     async def write(self, sql: str, parameters: Parameters) -> Rows:
         """The rows of one writing statement, committed by itself."""
-        connection, until = self._connected().writes, time.monotonic() + self._deadline
-        async with self._turn().together(self._deadline):
-            return await execute(connection, sql, parameters, until)
+        connection, turns = self._connected().writes, self._turn()
+        wait = await turns.enter(self._deadline)
+        try:
+            return await execute(connection, sql, parameters, wait)
+        finally:
+            turns.leave()
 
     async def transact(self, work: Callable[[Execute], Awaitable[T]]) -> T:
         """What ``work`` returns, its statements committed together; or its exception, and nothing of them stays.
@@ -104,14 +105,10 @@ class Database:
     async def _transaction(
         self, connection: aiosqlite.Connection, work: Callable[[Execute], Awaitable[T]], wait: float
     ) -> T:
-        until = time.monotonic() + wait
-
-        async def statement(sql: str, parameters: Parameters) -> Rows:
-            return await execute(connection, sql, parameters, until=0)
-
-        async with self._turn().alone(wait):
+        statement = partial(execute, connection)
+        async with self._turn().alone(wait) as left:
             try:
-                await execute(connection, "BEGIN IMMEDIATE", (), until)
+                await execute(connection, "BEGIN IMMEDIATE", (), left)
                 result = await work(statement)
                 await statement("COMMIT", ())
             except BaseException:
@@ -128,7 +125,7 @@ class Database:
             await self._prepare(writes, migrations)
             reads, feed = await self._connection(stack), await self._connection(stack)
             for connection in (reads, feed):
-                await execute(connection, "PRAGMA query_only = ON", (), until=0)
+                await execute(connection, "PRAGMA query_only = ON")
             return _Connections(reads, writes, feed, stack.pop_all())
 
     async def _connection(self, stack: AsyncExitStack) -> aiosqlite.Connection:
@@ -141,11 +138,10 @@ class Database:
         return connection
 
     async def _prepare(self, writes: aiosqlite.Connection, migrations: Sequence[Migration]) -> None:
-        until = time.monotonic() + OPENING_DEADLINE
         # Other processes may be switching the same file at this moment: whoever comes late is told that it is locked.
-        ((mode,),) = await execute(writes, "PRAGMA journal_mode = WAL", (), until)
+        ((mode,),) = await execute(writes, "PRAGMA journal_mode = WAL", (), OPENING_DEADLINE)
         require_wal(mode)
-        await execute(writes, "PRAGMA synchronous = FULL", (), until)
+        await execute(writes, "PRAGMA synchronous = FULL", (), OPENING_DEADLINE)
         await self._transaction(writes, partial(migrate, migrations=migrations), OPENING_DEADLINE)
 
     async def _disconnect(self, connections: _Connections) -> None:

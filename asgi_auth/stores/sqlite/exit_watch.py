@@ -6,12 +6,13 @@ ever. One daemon thread waits for the end of the main thread and then stops what
 
 import os
 import threading
+from collections.abc import Iterable
 from functools import cache
 from weakref import WeakSet
 
 import aiosqlite
 
-__all__ = ["stop_at_exit"]
+__all__ = ["stop_after", "stop_at_exit"]
 
 
 def stop_at_exit(connection: aiosqlite.Connection) -> None:
@@ -23,11 +24,17 @@ def stop_at_exit(connection: aiosqlite.Connection) -> None:
 def _watched(process: int) -> WeakSet[aiosqlite.Connection]:
     # By process: a fork copies this cache, but not the thread that watches.
     connections: WeakSet[aiosqlite.Connection] = WeakSet()
-    threading.Thread(target=_stop_after_main, args=(connections,), name=f"sqlite-exit-{process}", daemon=True).start()
+    threading.Thread(
+        target=stop_after,
+        args=(threading.main_thread(), connections),
+        name=f"sqlite-exit-{process}",
+        daemon=True,
+    ).start()
     return connections
 
 
-def _stop_after_main(connections: WeakSet[aiosqlite.Connection]) -> None:
-    threading.main_thread().join()
+def stop_after(thread: threading.Thread, connections: Iterable[aiosqlite.Connection]) -> None:
+    """Wait until ``thread`` has ended, then stop the connections. aiosqlite closes each in its own thread."""
+    thread.join()
     for connection in list(connections):
         connection.stop()

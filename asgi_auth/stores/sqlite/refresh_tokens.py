@@ -1,7 +1,7 @@
 """Refresh families in SQLite: a rotation is one ``UPDATE`` that decides over the row itself."""
 
 from collections.abc import Sequence
-from types import MappingProxyType
+from dataclasses import fields
 from typing import Any
 
 from asgi_auth.refresh_tokens import Advanced, Advancement, Expired, RefreshFamily, Repeated, Reused
@@ -22,28 +22,11 @@ from asgi_auth.stores.sqlite.statements import Execute, Value
 
 __all__ = ["SQLiteRefreshTokens"]
 
-COLUMNS = MappingProxyType(
-    {
-        "family_id": TEXT,
-        "subject": TEXT,
-        "client_id": TEXT,
-        "scopes": TEXT_OR_NULL,
-        "epoch": INTEGER,
-        "authenticated_at": REAL,
-        "member_digest": BLOB,
-        "current_digest": BLOB,
-        "parent_digest": BLOB_OR_NULL,
-        "salt": BLOB_OR_NULL,
-        "created_at": REAL,
-        "rotated_at": REAL,
-        "idle_expires_at": REAL,
-        "expires_at": REAL,
-        "revoked_at": REAL_OR_NULL,
-        "revoked_by": BLOB_OR_NULL,
-    }
+COLUMNS = (
+    *(TEXT, TEXT, TEXT, TEXT_OR_NULL, INTEGER, REAL),
+    *(BLOB, BLOB, BLOB_OR_NULL, BLOB_OR_NULL),
+    *(REAL, REAL, REAL, REAL, REAL_OR_NULL, BLOB_OR_NULL),
 )
-TYPES = tuple(COLUMNS.values())
-INSTANTS = tuple(name for name, column in COLUMNS.items() if column in (REAL, REAL_OR_NULL))
 
 # No ON CONFLICT: an id that is taken is an error, and the family that has it stays as it is.
 CREATE = """
@@ -207,11 +190,43 @@ def _advancement(family: RefreshFamily, presented: bytes, child: bytes, call_id:
 
 def _columns(family: RefreshFamily) -> dict[str, Value]:
     scopes = None if family.scopes is None else names_text(family.scopes)
-    return {name: getattr(family, name) for name in COLUMNS} | {"scopes": scopes}
+    return {column.name: getattr(family, column.name) for column in fields(family)} | {"scopes": scopes}
 
 
 def _family(row: Sequence[Any]) -> RefreshFamily:
-    columns: dict[str, Any] = dict(zip(COLUMNS, checked(row, TYPES), strict=True))
-    columns.update((name, float(columns[name])) for name in INSTANTS if columns[name] is not None)
-    scopes = columns.pop("scopes")
-    return RefreshFamily(**columns, scopes=None if scopes is None else names(scopes))
+    (
+        family_id,
+        subject,
+        client_id,
+        scopes,
+        epoch,
+        authenticated_at,
+        member_digest,
+        current_digest,
+        parent_digest,
+        salt,
+        created_at,
+        rotated_at,
+        idle_expires_at,
+        expires_at,
+        revoked_at,
+        revoked_by,
+    ) = checked(row, COLUMNS)
+    return RefreshFamily(
+        family_id=family_id,
+        subject=subject,
+        client_id=client_id,
+        scopes=None if scopes is None else names(scopes),
+        epoch=epoch,
+        authenticated_at=float(authenticated_at),
+        member_digest=member_digest,
+        current_digest=current_digest,
+        parent_digest=parent_digest,
+        salt=salt,
+        created_at=float(created_at),
+        rotated_at=float(rotated_at),
+        idle_expires_at=float(idle_expires_at),
+        expires_at=float(expires_at),
+        revoked_at=None if revoked_at is None else float(revoked_at),
+        revoked_by=revoked_by,
+    )

@@ -21,26 +21,33 @@ SHORTEST_PAUSE = 0.0005
 LONGEST_PAUSE = 0.004
 PRIMARY_CODE = 0xFF
 BUSY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+ERRORS = (sqlite3.Error, ValueError, OverflowError)
 
 _random = secrets.SystemRandom()
 
 
-async def execute(connection: aiosqlite.Connection, sql: str, parameters: Parameters, until: float) -> Rows:
-    """The rows of one statement, all of them fetched. While the file is locked: again, until ``until`` (monotonic).
+async def execute(connection: aiosqlite.Connection, sql: str, parameters: Parameters = (), wait: float = 0) -> Rows:
+    """The rows of one statement, all of them fetched. While the file is locked: again, for ``wait`` seconds.
 
     SQLite's own backoff starves a writer for seconds; a short random pause does not. A statement that was submitted
     is awaited to its end, so its outcome is known. Whatever goes wrong is ``StoreUnavailable``.
     """
+    try:
+        return list(await connection.execute_fetchall(sql, parameters))
+    except ERRORS as error:
+        return await _again(connection, sql, parameters, time.monotonic() + wait, error)
+
+
+async def _again(
+    connection: aiosqlite.Connection, sql: str, parameters: Parameters, until: float, error: Exception
+) -> Rows:
     while True:
+        code = getattr(error, "sqlite_errorcode", 0)
+        if code & PRIMARY_CODE not in BUSY_CODES or time.monotonic() >= until:
+            # Python's own messages can hold a value of the row or of the call; SQLite's name columns at most.
+            raise StoreUnavailable from (error if code else None)
+        await asyncio.sleep(_random.uniform(SHORTEST_PAUSE, LONGEST_PAUSE))
         try:
             return list(await connection.execute_fetchall(sql, parameters))
-        except (sqlite3.Error, ValueError, OverflowError) as error:
-            code = _code(error)
-            if code & PRIMARY_CODE not in BUSY_CODES or time.monotonic() >= until:
-                # Python's own messages can hold a value of the row or of the call; SQLite's name columns at most.
-                raise StoreUnavailable from (error if code else None)
-        await asyncio.sleep(_random.uniform(SHORTEST_PAUSE, LONGEST_PAUSE))
-
-
-def _code(error: Exception) -> int:
-    return int(getattr(error, "sqlite_errorcode", 0))
+        except ERRORS as again:
+            error = again

@@ -1,19 +1,17 @@
 """Whose turn it is on the write connection."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from asgi_auth.errors import StoreUnavailable
 
 __all__ = ["Turns"]
 
-TOGETHER = 8
-"""Enough that the connection's thread never waits for the event loop, few enough not to storm a locked file."""
-
 
 class Turns:
-    """Many single statements at once, or one transaction alone: first come, first served.
+    """Any number of single statements at once, or one transaction alone: first come, first served.
 
     On a shared connection another task's acknowledged write would be rolled back with the transaction it fell into.
     """
@@ -21,47 +19,52 @@ class Turns:
     def __init__(self) -> None:
         self.opening = asyncio.Lock()
         """Held by whoever opens or closes the connections."""
-        self._places = asyncio.Semaphore(TOGETHER)
-        self._alone = asyncio.Lock()
+        self._gate = asyncio.Lock()
+        self._statements = 0
+        self._drained = asyncio.Event()
+
+    async def enter(self, wait: float) -> float:
+        """Wait for a turn of one statement; the seconds that are left of ``wait``. ``leave`` ends the turn.
+
+        ``StoreUnavailable`` where the turn does not come in time.
+        """
+        if not self._gate.locked():
+            self._statements += 1
+            return wait
+        until = time.monotonic() + wait
+        async with _at_most(wait), self._gate:
+            self._statements += 1
+        return until - time.monotonic()
+
+    def leave(self) -> None:
+        """The statement is over, or its caller is gone: the connection's thread takes what follows after it."""
+        self._statements -= 1
+        if not self._statements:
+            self._drained.set()
 
     @asynccontextmanager
-    async def together(self, wait: float) -> AsyncIterator[None]:
-        """A turn for one statement of its own; ``StoreUnavailable`` after ``wait`` seconds."""
-        await _within(wait, self._places.acquire())
+    async def alone(self, wait: float) -> AsyncIterator[float]:
+        """A turn in which nobody else has one; the seconds that are left of ``wait``. Refuses as ``enter`` does."""
+        until = time.monotonic() + wait
+        async with _at_most(wait):
+            await self._gate.acquire()
         try:
-            yield
+            async with _at_most(until - time.monotonic()):
+                await self._drain()
+            yield until - time.monotonic()
         finally:
-            self._places.release()
+            self._gate.release()
 
-    @asynccontextmanager
-    async def alone(self, wait: float) -> AsyncIterator[None]:
-        """A turn in which nobody else has one; ``StoreUnavailable`` after ``wait`` seconds."""
-        await _within(wait, self._take_all())
-        try:
-            yield
-        finally:
-            self._leave(TOGETHER)
-
-    async def _take_all(self) -> None:
-        taken = 0
-        # One at a time: two that each hold some places would wait for each other.
-        async with self._alone:
-            try:
-                for _ in range(TOGETHER):
-                    await self._places.acquire()
-                    taken += 1
-            except asyncio.CancelledError:
-                self._leave(taken)
-                raise
-
-    def _leave(self, places: int) -> None:
-        for _ in range(places):
-            self._places.release()
+    async def _drain(self) -> None:
+        while self._statements:
+            self._drained.clear()
+            await self._drained.wait()
 
 
-async def _within(wait: float, turn: Awaitable[object]) -> None:
+@asynccontextmanager
+async def _at_most(wait: float) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(wait):
-            await turn
+            yield
     except TimeoutError:
         raise StoreUnavailable from None

@@ -1,0 +1,61 @@
+"""The README's code runs, and says what is true."""
+
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from sites import EMAIL, PASSWORD, serving
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+RUN = (
+    "python3 -m venv .venv && .venv/bin/python -m pip install -e '.[examples]' && .venv/bin/python examples/quickstart.py"
+)
+TEST = "python3 -m venv .venv && .venv/bin/python -m pip install -e '.[dev]' && .venv/bin/python -m pytest"
+BLOCKS = re.findall(r"^```python\n# (myapp/\w+\.py)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def myapp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The README's files, in a folder of their own."""
+    (tmp_path / "myapp").mkdir()
+    for name, code in BLOCKS:
+        (tmp_path / name).write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    for name in [name for name in sys.modules if name.split(".")[0] == "myapp"]:
+        del sys.modules[name]
+
+
+def test_it_names_the_two_commands_to_the_letter() -> None:
+    lines = README.splitlines()
+
+    assert lines.count(RUN) == 1
+    assert lines.count(TEST) == 1
+
+
+def test_every_python_block_is_one_of_these_files() -> None:
+    assert len(BLOCKS) == README.count("```python") == 7
+
+
+@pytest.mark.parametrize("name", [name for name, _ in BLOCKS if name != "myapp/auth.py"])
+async def test_its_examples_serve_whom_they_should(name: str, myapp: None) -> None:
+    module = importlib.import_module(name.removesuffix(".py").replace("/", "."))
+    ada = {"email": EMAIL, "password": PASSWORD}
+    async with serving(module.app) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        registered = await client.post("/auth/register", json=ada)
+        token = (await client.post("/auth/login", json=ada)).json()["access_token"]
+        signed_in = {"Authorization": f"Bearer {token}"}
+        statuses = [
+            (await client.get(path, headers=headers)).status_code
+            for path in ("/healthz", "/articles", "/admin/x")
+            for headers in ({}, signed_in)
+        ]
+        articles = await client.get("/articles", headers=signed_in)
+
+    assert statuses == [200, 200, 401, 200, 401, 403]
+    assert articles.json() == {"reader": registered.json()["subject"]}
