@@ -19,7 +19,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-QUICKSTART = Path(__file__).parent.parent / "examples" / "quickstart.py"
+ROOT = Path(__file__).parent.parent
+QUICKSTART = ROOT / "examples" / "quickstart.py"
 ADA = {"email": "ada@example.com", "password": "a long walk by the sea"}
 ADMIN_PASSWORD = "the keys are under the mat"
 PATIENCE = 60
@@ -72,6 +73,7 @@ def running(folder: Path, **environment: str) -> Iterator[Quickstart]:
     port = free_port()
     command = [sys.executable, "-W", "error", str(QUICKSTART), "--port", str(port), "--database", "quickstart.db"]
     inherited = {name: value for name, value in os.environ.items() if name != "QUICKSTART_ADMIN_PASSWORD"}
+    inherited["PYTHONPATH"] = os.pathsep.join([str(ROOT), *sys.path])
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -154,11 +156,24 @@ def test_an_article_is_written_and_listed(quickstart: Quickstart) -> None:
     assert written.json() in quickstart.client.get("/articles", headers=bearer(token)).json()
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"{", b"[]", b"null", b"{}", b'{"title": ""}', b'{"title": 1}', b'{"title": "\\ud800"}', b'{"title": "a\\u0000"}']
-    + [b'{"title": "x", "author": "me"}', b'{"title": "' + b"x" * 201 + b'"}', b"[" * 10_000, b"\xff"],
-)
+NO_ARTICLES = [
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b"{}",
+    b"\xff",
+    b"[" * 10_000,
+    b'{"title": ""}',
+    b'{"title": 1}',
+    b'{"title": "\\ud800"}',
+    b'{"title": "a\\u0000"}',
+    b'{"title": "x", "author": "me"}',
+    b'{"title": "' + b"x" * 201 + b'"}',
+]
+
+
+@pytest.mark.parametrize("body", NO_ARTICLES)
 def test_what_is_no_article_is_422(quickstart: Quickstart, body: bytes) -> None:
     token = quickstart.login()["access_token"]
 
@@ -229,6 +244,7 @@ def test_keys_and_database_are_the_owners_alone(folder: Path, quickstart: Quicks
 
 
 def test_a_password_that_is_not_acceptable_stops_the_start(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match="QUICKSTART_ADMIN_PASSWORD is not acceptable"):
-        with running(tmp_path, QUICKSTART_ADMIN_PASSWORD="short"):
-            pass
+    quickstart = running(tmp_path, QUICKSTART_ADMIN_PASSWORD="short")
+
+    with pytest.raises(AssertionError, match="QUICKSTART_ADMIN_PASSWORD is not acceptable"), quickstart:
+        pass

@@ -11,10 +11,9 @@ import pytest
 from sites import EMAIL, PASSWORD, serving
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
-RUN = (
-    "python3 -m venv .venv && .venv/bin/python -m pip install -e '.[examples]' && .venv/bin/python examples/quickstart.py"
-)
-TEST = "python3 -m venv .venv && .venv/bin/python -m pip install -e '.[dev]' && .venv/bin/python -m pytest"
+SETUP = "python3 -m venv .venv && .venv/bin/python -m pip install -e"
+RUN = f"{SETUP} '.[examples]' && .venv/bin/python examples/quickstart.py"
+TEST = f"{SETUP} '.[dev]' && .venv/bin/python -m pytest"
 BLOCKS = re.findall(r"^```python\n# (myapp/\w+\.py)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 

@@ -2,7 +2,6 @@
 
 import json
 
-import pytest
 from sites import KEYS, Site, services, site, visiting
 
 from asgi_auth.keys import SigningKeys

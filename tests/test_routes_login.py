@@ -112,3 +112,23 @@ async def test_neither_answer_nor_log_repeats_the_password(visit: Site, caplog: 
     assert canary not in "".join(
         record.getMessage() for record in caplog.records if record.name.startswith("asgi_auth")
     )
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "text/plain",
+        "text/plain;charset=UTF-8",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "text/json",
+        "",
+    ],
+)
+async def test_json_in_disguise_is_415_though_the_password_is_right(visit: Site, media_type: str) -> None:
+    """CVE-2021-32677: a form of a foreign page may send these without a preflight."""
+    content = f'{{"email": "{EMAIL}", "password": "{PASSWORD}"}}'
+
+    answer = await visit.client.post("/auth/login", content=content, headers={"Content-Type": media_type})
+
+    assert (answer.status_code, answer.json()["code"]) == (415, "wrong_media_type")

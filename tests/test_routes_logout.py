@@ -124,3 +124,15 @@ async def test_a_body_with_other_fields_is_422_and_ends_nothing(visit: Site) -> 
 
     assert (answer.status_code, answer.json()["unknown_fields"]) == (422, 1)
     assert await is_dead(visit, tokens) == (False, False)
+
+
+async def test_an_access_token_that_came_from_no_sign_in_ends_alone(visit: Site) -> None:
+    subject = await visit.register()
+    token = visit.auth.access_tokens.issue(
+        subject=subject, client_id="first-party", scopes=frozenset(), roles=frozenset(), epoch=0, auth_time=None
+    ).value
+    assert (await visit.get("/private", token)).status_code == 200
+
+    await visit.post("logout", token=token)
+
+    assert (await visit.get("/private", token)).status_code == 401

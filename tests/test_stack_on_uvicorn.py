@@ -207,7 +207,13 @@ async def test_refusals_come_with_their_challenges(framework: Framework) -> None
         junk = await client.get("/articles/7", headers={"Authorization": "Bearer junk"})
         not_admin = await client.get("/admin", headers=signed_in)
 
-    assert [answer.status_code for answer in (by_policy, by_check, unknown, junk, not_admin)] == [401, 401, 401, 401, 403]
+    assert [answer.status_code for answer in (by_policy, by_check, unknown, junk, not_admin)] == [
+        401,
+        401,
+        401,
+        401,
+        403,
+    ]
     assert [answer.headers["www-authenticate"] for answer in (by_policy, by_check, unknown)] == [BARE] * 3
     assert junk.headers["www-authenticate"].startswith(f'{BARE}, error="invalid_token"')
     assert by_policy.json()["code"] == "not_authenticated"
