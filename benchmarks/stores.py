@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,7 @@ READS, WRITES = 1_000, 256
 """Operations a round."""
 
 Call = Callable[[int], Awaitable[object]]
-Times = Mapping[str, list[float]]
+Times = dict[str, list[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,9 @@ async def measure(path: Path, rounds: int, accounts: int) -> Times:
             aiosqlite.connect(path, timeout=10, isolation_level=None) as writes,
         ):
             await writes.execute_fetchall("PRAGMA synchronous = FULL")
-            return await interleave(operations(stores, reads, writes, accounts), rounds)
+            # Apart: a write empties the caches of the other connections.
+            times = await interleave(lookups(stores, reads, accounts), rounds)
+            return times | await interleave(rotations(stores, writes), rounds)
     finally:
         await stores.close()
 
@@ -117,24 +119,16 @@ def fill(path: Path, accounts: int) -> None:
         )
 
 
-def operations(
-    stores: SQLiteStores, reads: aiosqlite.Connection, writes: aiosqlite.Connection, accounts: int
-) -> dict[str, Operation]:
+def lookups(stores: SQLiteStores, bare: aiosqlite.Connection, accounts: int) -> dict[str, Operation]:
     async def read(n: int) -> object:
         return await stores.accounts.get(f"subject-{n * 7919 % accounts}")
 
     async def execute_fetchall(n: int) -> object:
-        return await reads.execute_fetchall(GET, (f"subject-{n * 7919 % accounts}",))
+        return await bare.execute_fetchall(GET, (f"subject-{n * 7919 % accounts}",))
 
     async def execute_fetchone(n: int) -> object:
-        async with reads.execute(GET, (f"subject-{n * 7919 % accounts}",)) as cursor:
+        async with bare.execute(GET, (f"subject-{n * 7919 % accounts}",)) as cursor:
             return await cursor.fetchone()
-
-    def rotate(way: str) -> Call:
-        return rotation(way, lambda parameters: stores.refresh_tokens.advance(**parameters))
-
-    def rotate_bare(way: str) -> Call:
-        return rotation(way, lambda parameters: writes.execute_fetchall(ADVANCE, parameters))
 
     return {
         "read": Operation(read, READS, 1),
@@ -142,6 +136,17 @@ def operations(
         "read by 64": Operation(read, READS, TASKS),
         "execute_fetchall by 64": Operation(execute_fetchall, READS, TASKS),
         "execute, fetchone": Operation(execute_fetchone, READS, 1),
+    }
+
+
+def rotations(stores: SQLiteStores, bare: aiosqlite.Connection) -> dict[str, Operation]:
+    def rotate(way: str) -> Call:
+        return rotation(way, lambda parameters: stores.refresh_tokens.advance(**parameters))
+
+    def rotate_bare(way: str) -> Call:
+        return rotation(way, lambda parameters: bare.execute_fetchall(ADVANCE, parameters))
+
+    return {
         "rotate": Operation(rotate("ours"), WRITES, 1),
         "rotate, bare": Operation(rotate_bare("bare"), WRITES, 1),
         "rotate by 64": Operation(rotate("ours 64"), WRITES * 4, TASKS),
@@ -178,7 +183,7 @@ def rotation(way: str, advance: Callable[..., Awaitable[object]]) -> Call:
 
 
 async def interleave(todo: dict[str, Operation], rounds: int) -> Times:
-    times = defaultdict(list)
+    times: Times = defaultdict(list)
     for number in range(rounds + 1):
         # To and fro: whoever comes second finds the pages in the CPU's own cache.
         for name, operation in reversed(todo.items()) if number % 2 else iter(todo.items()):

@@ -17,6 +17,7 @@ from asgi_auth.errors import ConfigurationError, StoreUnavailable
 from asgi_auth.refresh_tokens import RefreshTokenStore
 from asgi_auth.revocations import RevocationKind
 from asgi_auth.stores import SQLiteStores
+from asgi_auth.stores.sqlite.accounts import SQLiteAccounts
 from asgi_auth.stores.sqlite.codec import names
 from asgi_auth.stores.sqlite.exit_watch import stop_after
 from asgi_auth.stores.sqlite.statements import Execute
@@ -87,11 +88,11 @@ async def test_opening_and_closing_again_change_nothing(path: Path) -> None:
     await stores.close()
 
 
-async def test_a_path_that_sqlite_cannot_open_is_unavailable(tmp_path: Path) -> None:
+async def test_a_path_that_sqlite_cannot_open_is_a_configuration_error(tmp_path: Path) -> None:
     """Too long for SQLite, though not for the system."""
     folder = tmp_path.joinpath(*["long" * 50] * 3)
     folder.mkdir(parents=True)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(ConfigurationError, match="cannot use its file"):
         await SQLiteStores(folder / "auth.db").open()
 
 
@@ -113,19 +114,20 @@ async def test_a_store_that_is_not_open_says_so(path: Path) -> None:
         await stores.close()
 
 
-async def test_a_call_that_waits_while_the_store_closes_is_unavailable(path: Path) -> None:
-    async with held_open(path, "asgi_auth_accounts", "accounts") as held:
-        first = await held.begin(held.first.create(an_account()))
-        waiting = [asyncio.create_task(held.first.raise_epoch("subject-1", number)) for number in range(20)]
+async def test_every_call_is_answered_while_the_store_closes(path: Path) -> None:
+    """Those that still wait for a turn are done or unavailable; none waits for ever."""
+    async with held_open(path, "asgi_auth_revocations", "revocations") as held, opened_stores(path) as stores:
+        await stores.accounts.create(an_account())
+        first = await held.begin(held.first.revoke(RevocationKind.TOKEN, "a", epoch=None, until=NOW))
+        accounts = SQLiteAccounts(held.first._database)
+        waiting = [asyncio.create_task(accounts.raise_epoch("subject-1", number)) for number in range(20)]
         await asyncio.sleep(0)
         closing_first = asyncio.create_task(held.first._database.close())
         await asyncio.sleep(0)
         held.commit()
-        assert await first
+        await together([first, closing_first])
         outcomes = await asyncio.gather(*waiting, return_exceptions=True)
-        await closing_first
         assert {type(outcome) for outcome in outcomes} <= {int, StoreUnavailable}
-        assert StoreUnavailable in {type(outcome) for outcome in outcomes}
 
 
 async def test_closing_lets_a_transaction_end(path: Path) -> None:
@@ -162,6 +164,7 @@ def test_a_store_that_nobody_closed_lets_the_process_end(path: Path) -> None:
         program = f"""
 import asyncio
 from asgi_auth.stores import SQLiteStores
+from asgi_auth.stores.sqlite.accounts import SQLiteAccounts
 stores = SQLiteStores({str(path)!r})
 asyncio.run(stores.open())
 {ending}
@@ -335,17 +338,19 @@ def test_an_event_loop_that_ends_in_a_transaction_rolls_it_back(path: Path) -> N
     assert asyncio.run(look()) == 0
 
 
-async def test_a_cancelled_wait_for_a_turn_gives_its_places_back(stores: SQLiteStores) -> None:
-    """A transaction cut off while single statements still run takes nothing with it."""
+async def test_a_cancelled_wait_for_a_turn_takes_nothing_with_it(stores: SQLiteStores) -> None:
+    """A transaction that waits for single statements, and a statement that waits for the transaction."""
     turns = stores._database._turn()
-    async with turns.together(1):
-        waiting = asyncio.create_task(turns.alone(1).__aenter__())
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.wait({waiting})
-    assert waiting.cancelled()
-    assert await stores.accounts.create(an_account())
+    assert await turns.enter(1) == 1
+    waiting = [asyncio.create_task(turns.alone(1).__aenter__()), asyncio.create_task(turns.enter(1))]
+    await asyncio.sleep(0)
+    for task in reversed(waiting):
+        task.cancel()
+    await asyncio.wait(waiting)
+    assert all(task.cancelled() for task in waiting)
+    turns.leave()
     assert await stores.refresh_tokens.create(a_family(), families_per_subject=1, now=NOW) == ()
+    assert await stores.accounts.create(an_account())
 
 
 # ── damage ───────────────────────────────────────────────────────────────────────────────────────────

@@ -1,7 +1,16 @@
 """Accounts in SQLite."""
 
 from asgi_auth.accounts import Account
-from asgi_auth.stores.sqlite.codec import INTEGER, REAL, REAL_OR_NULL, TEXT, TEXT_OR_NULL, checked, names, names_text
+from asgi_auth.stores.sqlite.codec import (
+    INTEGER,
+    REAL,
+    REAL_OR_NULL,
+    TEXT,
+    TEXT_OR_NULL,
+    checked,
+    names,
+    names_text,
+)
 from asgi_auth.stores.sqlite.database import Database
 from asgi_auth.stores.sqlite.statements import Rows
 

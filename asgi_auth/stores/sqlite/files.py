@@ -1,6 +1,7 @@
 """The database file: where it lies and who may read it."""
 
 import os
+import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,10 +36,9 @@ def make_private(path: Path) -> None:
         for companion in COMPANIONS:
             with suppress(FileNotFoundError):
                 path.with_name(path.name + companion).chmod(OWNER_ONLY)
-    except OSError as error:
-        raise ConfigurationError(
-            f"SQLiteStores cannot use its file: {error.strerror}. Its folder must exist."
-        ) from error
+        sqlite3.connect(path).close()
+    except (OSError, sqlite3.Error) as error:
+        raise ConfigurationError(f"SQLiteStores cannot use its file: {error}. Its folder must exist.") from error
 
 
 def _create(path: Path) -> None:

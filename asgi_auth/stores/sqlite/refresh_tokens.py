@@ -27,6 +27,8 @@ COLUMNS = (
     *(BLOB, BLOB, BLOB_OR_NULL, BLOB_OR_NULL),
     *(REAL, REAL, REAL, REAL, REAL_OR_NULL, BLOB_OR_NULL),
 )
+NAMES = tuple(field.name for field in fields(RefreshFamily))
+INSTANTS = tuple(name for name, column in zip(NAMES, COLUMNS, strict=True) if column in (REAL, REAL_OR_NULL))
 
 # No ON CONFLICT: an id that is taken is an error, and the family that has it stays as it is.
 CREATE = """
@@ -190,43 +192,14 @@ def _advancement(family: RefreshFamily, presented: bytes, child: bytes, call_id:
 
 def _columns(family: RefreshFamily) -> dict[str, Value]:
     scopes = None if family.scopes is None else names_text(family.scopes)
-    return {column.name: getattr(family, column.name) for column in fields(family)} | {"scopes": scopes}
+    return {name: getattr(family, name) for name in NAMES} | {"scopes": scopes}
 
 
 def _family(row: Sequence[Any]) -> RefreshFamily:
-    (
-        family_id,
-        subject,
-        client_id,
-        scopes,
-        epoch,
-        authenticated_at,
-        member_digest,
-        current_digest,
-        parent_digest,
-        salt,
-        created_at,
-        rotated_at,
-        idle_expires_at,
-        expires_at,
-        revoked_at,
-        revoked_by,
-    ) = checked(row, COLUMNS)
-    return RefreshFamily(
-        family_id=family_id,
-        subject=subject,
-        client_id=client_id,
-        scopes=None if scopes is None else names(scopes),
-        epoch=epoch,
-        authenticated_at=float(authenticated_at),
-        member_digest=member_digest,
-        current_digest=current_digest,
-        parent_digest=parent_digest,
-        salt=salt,
-        created_at=float(created_at),
-        rotated_at=float(rotated_at),
-        idle_expires_at=float(idle_expires_at),
-        expires_at=float(expires_at),
-        revoked_at=None if revoked_at is None else float(revoked_at),
-        revoked_by=revoked_by,
-    )
+    values = dict(zip(NAMES, checked(row, COLUMNS), strict=True))
+    for name in INSTANTS:
+        if values[name] is not None:
+            values[name] = float(values[name])
+    if values["scopes"] is not None:
+        values["scopes"] = names(values["scopes"])
+    return RefreshFamily(**values)
