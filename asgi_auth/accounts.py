@@ -4,7 +4,6 @@ Left out: second factors, e-mail verification and links to other providers.
 """
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,6 +24,7 @@ from .errors import (
 from .hashing_pool import HashingPool
 from .passwords import PasswordHasher, PasswordPolicy, normalize_password
 from .revocations import RevocationKind
+from .tokens import mint_id
 
 if TYPE_CHECKING:
     from .revocations import Revocations
@@ -181,7 +181,7 @@ class Accounts:
         if errors or not canonical:
             raise Invalid(errors)
         account = Account(
-            subject=secrets.token_urlsafe(16),
+            subject=mint_id(),
             email=canonical,
             password_hash=await self._hash(password),
             roles=granted,

@@ -41,11 +41,16 @@ def canonical_email(email: str) -> str:
     name, _, domain = unicodedata.normalize("NFKC", email).partition("@")
     local = unicodedata.normalize("NFKC", name.casefold())
     host = _ascii_domain(domain)
-    if host is None or len(name.casefold()) != len(name) or not _is_local_part(local):
+    if host is None or _letters(local) != _letters(name) or not _is_local_part(local):
         raise ValueError("not an e-mail address")
     if len(local.encode()) > _LONGEST_LOCAL_PART or len(f"{local}@{host}".encode()) > _LONGEST:
         raise ValueError("too long for an e-mail address")
     return f"{local}@{host}"
+
+
+def _letters(text: str) -> int:
+    """How many characters there are, marks apart."""
+    return sum(unicodedata.category(character) not in _MARKS for character in unicodedata.normalize("NFKD", text))
 
 
 def _is_local_part(local: str) -> bool:

@@ -90,7 +90,11 @@ async def test_a_client_that_goes_away_does_not_interrupt_an_ending(how: str) ->
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
+    await world.hashing.close()
     closing = asyncio.create_task(world.accounts.close())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not closing.done()
     go_on.set()
     await closing
 

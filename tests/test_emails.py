@@ -38,6 +38,9 @@ SAME = {
     "a final sigma": ("\u03bd\u03b9\u03ba\u03bf\u03c2@example.com", "\u03bd\u03b9\u03ba\u03bf\u03c3@example.com"),
     "the micro sign": ("\u00b5@example.com", "\u03bc@example.com"),
     "half width katakana": ("\uff76\uff9e@example.com", "\u30ac@example.com"),
+    "a dotted capital I": ("\u0130an@example.com", "i\u0307an@example.com"),
+    "a caron that capitals have only as a mark": ("J\u030can@example.com", "\u01f0an@example.com"),
+    "a letter that folds into itself and marks": ("\u0390@example.com", "\u03b9\u0308\u0301@example.com"),
     "an umlaut in the domain": ("anna@b\u00fccher.example", "anna@xn--bcher-kva.example"),
     "a capital umlaut in the domain": ("anna@B\u00dcCHER.example", "anna@xn--bcher-kva.example"),
     "a decomposed umlaut in the domain": ("anna@bu\u0308cher.example", "anna@xn--bcher-kva.example"),
@@ -122,7 +125,7 @@ REFUSED = {
     "an emoji": "anna\U0001f40e@example.com",
     "a mark at the start": "\u0301anna@example.com",
     "a sharp s, which folds into two letters": "stra\u00dfe@example.com",
-    "a dotted capital I, which folds into two letters": "\u0130an@example.com",
+    "an iota below, which folds into a letter of its own": "\u1fb3@example.com",
     "a quoted local part": '"anna"@example.com',
     "a quoted at sign": '"anna@evil.example"@example.com',
     "a double quote": 'an"na@example.com',
@@ -176,6 +179,11 @@ def test_what_is_not_one_address_is_refused_by_an_error_without_it(text: str) ->
         canonical_email(text)
 
     assert refused.value.__context__ is None
+
+
+def test_what_is_longer_than_any_address_is_not_even_folded() -> None:
+    with pytest.raises(ValueError, match="too long"):
+        canonical_email("@" * 513)
 
 
 @pytest.mark.parametrize(
