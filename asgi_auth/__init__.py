@@ -1,1 +1,137 @@
-"""Authentication for any ASGI application."""
+"""Authentication for any ASGI application: who is calling, with what, and may they?
+
+::
+
+    auth = AuthServices(
+        stores=SQLiteStores("auth.db"),
+        issuer="https://api.example",
+        signing_keys=SigningKeys.load_or_generate("signing-keys.json"),
+        roles=Roles({"user": {"read:articles"}, "admin": {"*"}}),
+        default_roles={"user"},
+    )
+    app = AuthStack(
+        api,  # any ASGI application
+        auth,
+        policy=Policy({"/healthz": public, "/articles/": has_scope("read:articles"), "/admin/": has_role("admin")}),
+    )
+
+Everything else needs an authenticated caller; people register and sign in under ``/auth``. A handler asks
+``check(request, has_scope("write:articles"))`` and has a ``Principal``, or the client has the right 401 or 403.
+"""
+
+from .access_tokens import AccessToken, AccessTokens
+from .accounts import Account, Accounts
+from .authorization import Policy, Requirement, Roles, all_of, any_of, authenticated, fresh, has_role, has_scope, public
+from .clock import SYSTEM_CLOCK, Clock
+from .emails import canonical_email
+from .errors import (
+    AuthError,
+    Busy,
+    ConfigurationError,
+    Conflict,
+    Denied,
+    FieldError,
+    Forbidden,
+    GrantError,
+    InsufficientScope,
+    Invalid,
+    InvalidCredentials,
+    InvalidRequest,
+    InvalidToken,
+    MethodNotAllowed,
+    NotAuthenticated,
+    NotFound,
+    Reason,
+    Refusal,
+    Stale,
+    StoreUnavailable,
+    TooLarge,
+    TooManyRequests,
+    Unavailable,
+    WrongMediaType,
+)
+from .jwt import JWTIssuer, JWTVerifier, Profile, VerifiedToken
+from .keys import SigningKey, SigningKeys, VerificationKeys
+from .middleware.authorization import AuthorizationMiddleware, Require, allows, check, get_auth
+from .middleware.bearer import BearerMiddleware
+from .passwords import Argon2Profile, PasswordHasher, PasswordPolicy
+from .principal import Anonymous, Auth, Principal
+from .refresh_tokens import RefreshTokens, Tokens
+from .revocations import RevocationKind, Revocations
+from .services import AuthServices, Stores
+from .stack import AuthStack, chain, mount
+from .stores import MemoryStores, SQLiteStores
+
+__all__ = [
+    "SYSTEM_CLOCK",
+    "AccessToken",
+    "AccessTokens",
+    "Account",
+    "Accounts",
+    "Anonymous",
+    "Argon2Profile",
+    "Auth",
+    "AuthError",
+    "AuthServices",
+    "AuthStack",
+    "AuthorizationMiddleware",
+    "BearerMiddleware",
+    "Busy",
+    "Clock",
+    "ConfigurationError",
+    "Conflict",
+    "Denied",
+    "FieldError",
+    "Forbidden",
+    "GrantError",
+    "InsufficientScope",
+    "Invalid",
+    "InvalidCredentials",
+    "InvalidRequest",
+    "InvalidToken",
+    "JWTIssuer",
+    "JWTVerifier",
+    "MemoryStores",
+    "MethodNotAllowed",
+    "NotAuthenticated",
+    "NotFound",
+    "PasswordHasher",
+    "PasswordPolicy",
+    "Policy",
+    "Principal",
+    "Profile",
+    "Reason",
+    "RefreshTokens",
+    "Refusal",
+    "Require",
+    "Requirement",
+    "RevocationKind",
+    "Revocations",
+    "Roles",
+    "SQLiteStores",
+    "SigningKey",
+    "SigningKeys",
+    "Stale",
+    "StoreUnavailable",
+    "Stores",
+    "Tokens",
+    "TooLarge",
+    "TooManyRequests",
+    "Unavailable",
+    "VerificationKeys",
+    "VerifiedToken",
+    "WrongMediaType",
+    "all_of",
+    "allows",
+    "any_of",
+    "authenticated",
+    "canonical_email",
+    "chain",
+    "check",
+    "fresh",
+    "get_auth",
+    "has_role",
+    "has_scope",
+    "mount",
+    "public",
+]

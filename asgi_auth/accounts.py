@@ -3,11 +3,10 @@
 Left out: second factors, e-mail verification and links to other providers.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Protocol
 
 from .authorization import Roles
 from .clock import SYSTEM_CLOCK, Clock
@@ -23,15 +22,11 @@ from .errors import (
 )
 from .hashing_pool import HashingPool
 from .passwords import PasswordHasher, PasswordPolicy, normalize_password
-from .revocations import RevocationKind
+from .revocations import RevocationKind, Revocations
+from .shielded import ShieldedTasks
 from .tokens import mint_id
 
-if TYPE_CHECKING:
-    from .revocations import Revocations
-
 __all__ = ["Account", "AccountStore", "Accounts", "SubjectCredentials"]
-
-T = TypeVar("T")
 
 _ATTEMPTS = 10
 """Each lost one means that somebody else changed the same account meanwhile."""
@@ -132,7 +127,7 @@ class Accounts:
         *,
         passwords: PasswordHasher,
         password_policy: PasswordPolicy,
-        revocations: "Revocations | None",
+        revocations: Revocations | None,
         roles: Roles,
         credential_lifetime: float,
         credentials: Sequence[SubjectCredentials] = (),
@@ -154,7 +149,7 @@ class Accounts:
         self._breached = breached
         self._hashing = HashingPool() if hashing is None else hashing
         self._clock = clock
-        self._endings: set[asyncio.Task[Any]] = set()
+        self._endings = ShieldedTasks()
         if not all(map(roles.is_known, self._default_roles)):
             raise ConfigurationError("default_roles names a role that roles does not have")
 
@@ -164,7 +159,7 @@ class Accounts:
 
     async def close(self) -> None:
         """Complete what was begun and end the hashing thread. Idempotent; a later use starts it again."""
-        await asyncio.gather(*self._endings, return_exceptions=True)
+        await self._endings.ended()
         await self._hashing.close()
 
     async def register(self, email: str, password: str, *, roles: Iterable[str] | None = None) -> Account:
@@ -232,7 +227,7 @@ class Accounts:
                 raise InvalidCredentials(Reason.ACCOUNT_CHANGED)
             return replace(current, password_hash=new_hash, epoch=current.epoch + 1)
 
-        return await self._whole(self._change_and_end(account, with_new_password))
+        return await self._endings.run(self._change_and_end(account, with_new_password))
 
     async def set_password(self, subject: str, new_password: str) -> Account:
         """Set a password without the current one, as an administrator, and end every credential of before.
@@ -241,7 +236,7 @@ class Accounts:
         """
         account = await self._known(subject)
         new_hash = await self._acceptable_hash("new_password", new_password, account.email)
-        return await self._whole(
+        return await self._endings.run(
             self._change_and_end(account, lambda now: replace(now, password_hash=new_hash, epoch=now.epoch + 1))
         )
 
@@ -256,7 +251,7 @@ class Accounts:
             since = at if current.disabled_at is None else current.disabled_at
             return replace(current, disabled_at=since, epoch=current.epoch + 1)
 
-        return await self._whole(self._change_and_end(await self._known(subject), disabled))
+        return await self._endings.run(self._change_and_end(await self._known(subject), disabled))
 
     async def enable(self, subject: str) -> Account:
         """Let the account sign in again; credentials of before stay dead. Raises Invalid where it is unknown."""
@@ -277,7 +272,7 @@ class Accounts:
             await self._tell(RevocationKind.CHANGED, subject, None)
             return changed
 
-        return await self._whole(set_and_tell())
+        return await self._endings.run(set_and_tell())
 
     async def end_credentials(self, subject: str, *, at_least: int | None = None) -> int:
         """Log out everywhere: end every credential below the new epoch, which is returned.
@@ -292,7 +287,7 @@ class Accounts:
             await self._end(subject, reached)
             return reached
 
-        return await self._whole(raise_and_end())
+        return await self._endings.run(raise_and_end())
 
     def _canonical(self, email: str) -> str | None:
         try:
@@ -358,13 +353,6 @@ class Accounts:
         if self._revocations is not None:
             until = self._clock.now() + self._credential_lifetime
             await self._revocations.revoke(kind, subject, epoch=epoch, until=until)
-
-    async def _whole(self, ending: Coroutine[Any, Any, T]) -> T:
-        # A task of its own: a client that goes away must not leave the account changed and its tokens alive.
-        task = asyncio.create_task(ending)
-        self._endings.add(task)
-        task.add_done_callback(self._endings.discard)
-        return await asyncio.shield(task)
 
 
 def _proof(passwords: PasswordHasher, account: Account | None, password: str) -> tuple[bool, str | None]:

@@ -3,7 +3,10 @@
 import time
 from typing import Protocol
 
-__all__ = ["SYSTEM_CLOCK", "Clock"]
+__all__ = ["SKEW_BUDGET", "SYSTEM_CLOCK", "Clock"]
+
+SKEW_BUDGET = 5.0
+"""Seconds by which the wall clocks of two machines may differ: what must outlive a credential lives longer by them."""
 
 
 class Clock(Protocol):

@@ -118,8 +118,8 @@ class JWTVerifier:
         self.issuer = issuer
         self.audience = audience
         self._profile = profile
-        self._leeway = leeway
-        self._expiry_leeway = expiry_leeway
+        self.leeway = leeway
+        self.expiry_leeway = expiry_leeway
         self._max_lifetime = max_lifetime
         self._headers: dict[bytes, tuple[str, str | None]] = {}
 
@@ -204,9 +204,9 @@ class JWTVerifier:
         self, past: float, now: float, expires_at: float, issued_at: float | None, not_before: float | None
     ) -> None:
         # RFC 7519 §4.1.4: "on or after" exp it is expired.
-        if past >= expires_at + self._expiry_leeway:
+        if past >= expires_at + self.expiry_leeway:
             raise InvalidToken(Reason.TOKEN_EXPIRED)
-        if max(issued_at or 0.0, not_before or 0.0) > now + self._leeway:
+        if max(issued_at or 0.0, not_before or 0.0) > now + self.leeway:
             raise InvalidToken(Reason.TOKEN_NOT_YET_VALID)
         if self._max_lifetime is not None and (issued_at is None or expires_at - issued_at > self._max_lifetime):
             raise InvalidToken(Reason.TOKEN_CLAIMS_INVALID)

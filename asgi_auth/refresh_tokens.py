@@ -3,10 +3,39 @@
 A family is one row; a rotation is one statement over it. Left out: sender-constrained refresh tokens.
 """
 
-from dataclasses import dataclass
+import logging
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from secrets import token_bytes
 from typing import Protocol
 
-__all__ = ["Advanced", "Advancement", "Expired", "RefreshFamily", "RefreshTokenStore", "Repeated", "Reused"]
+from .access_tokens import AccessTokens
+from .accounts import Account, Accounts
+from .authorization import Roles, grants, narrow
+from .clock import SYSTEM_CLOCK, Clock
+from .errors import ConfigurationError, InsufficientScope, InvalidToken, Reason
+from .revocations import RevocationKind, Revocations
+from .shielded import ShieldedTasks
+from .tokens import ID_LENGTH, SECRET_LENGTH, derive_secret, digest, encode, mint_id, mint_secret, parse
+
+__all__ = [
+    "Advanced",
+    "Advancement",
+    "Expired",
+    "RefreshFamily",
+    "RefreshTokenStore",
+    "RefreshTokens",
+    "Repeated",
+    "Reused",
+    "Tokens",
+]
+
+logger = logging.getLogger(__name__)
+
+_PREFIX = "rt"
+_WIDTHS = (ID_LENGTH, SECRET_LENGTH)
+_MAX_REUSE_LEEWAY = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,3 +172,225 @@ class RefreshTokenStore(Protocol):
         detectable as reuse until then.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """What a sign-in or a rotation gives (RFC 6749 §5.1). Its ``repr`` has no token."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    expires_in: int
+    """Seconds until the access token expires."""
+    scope: str
+    """The access token's scopes between spaces; empty where it has none."""
+    token_type: str = "Bearer"
+
+    def as_json(self) -> dict[str, str | int]:
+        """The members of a token response."""
+        return {
+            "access_token": self.access_token,
+            "token_type": self.token_type,
+            "expires_in": self.expires_in,
+            "refresh_token": self.refresh_token,
+            "scope": self.scope,
+        }
+
+
+class RefreshTokens:
+    """Issues and rotates pairs of an access and a refresh token.
+
+    A refresh token is ``rt_<family id>_<member secret><secret><checksum>``, good for one rotation; the store gets
+    digests alone. Presenting a spent one again is reuse: the family ends, and everything of its subject with it. With a
+    ``reuse_leeway`` the direct parent of an unused child gives the same child again for so many seconds: clients that
+    lost an answer are saved, and a thief who comes within that time is not detected yet.
+
+    Lifetimes are in seconds: a refresh token that is not exchanged for ``lifetime`` ends, and a family after
+    ``family_lifetime`` whatever happens. A subject has at most ``families_per_subject`` live families; the oldest ends
+    for a new one.
+
+    Lifetimes and a cap not above 0, and a leeway outside of 0 to 60, are a ConfigurationError.
+    """
+
+    def __init__(
+        self,
+        store: RefreshTokenStore,
+        accounts: Accounts,
+        access_tokens: AccessTokens,
+        revocations: Revocations | None,
+        *,
+        roles: Roles,
+        lifetime: float = 30 * 86400,
+        family_lifetime: float = 180 * 86400,
+        families_per_subject: int = 50,
+        reuse_leeway: float = 0,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        if not (0 < lifetime < math.inf and 0 < family_lifetime < math.inf):
+            raise ConfigurationError("the lifetimes of refresh tokens and families are numbers of seconds above 0")
+        if families_per_subject < 1:
+            raise ConfigurationError("families_per_subject is at least 1: with 0 nobody could sign in")
+        if not 0 <= reuse_leeway <= _MAX_REUSE_LEEWAY:
+            raise ConfigurationError("reuse_leeway is 0 to 60 seconds; 0 is strict")
+        self._store = store
+        self._accounts = accounts
+        self._access_tokens = access_tokens
+        self._revocations = revocations
+        self._roles = roles
+        self._lifetime = lifetime
+        self._family_lifetime = family_lifetime
+        self._families_per_subject = families_per_subject
+        self._reuse_leeway = reuse_leeway
+        self._clock = clock
+        self._running = ShieldedTasks()
+
+    async def issue(
+        self,
+        account: Account,
+        *,
+        client_id: str,
+        scopes: Iterable[str] | None = None,
+        authenticated_at: float | None = None,
+    ) -> Tokens:
+        """The first pair of a new family, for an account that has just proved itself (or did ``authenticated_at``).
+
+        ``account`` is as it was read with the proof: where its epoch has risen since, the pair is void. ``scopes``
+        narrow it; more than the account's roles grant is InsufficientScope. Raises StoreUnavailable.
+        """
+        now = self._clock.now()
+        wanted = None if scopes is None else frozenset(scopes)
+        if wanted is not None and narrow(self._roles.scopes(account.roles), wanted) is None:
+            raise InsufficientScope(wanted)
+        member_secret, secret = mint_id(), mint_secret()
+        family = RefreshFamily(
+            family_id=mint_id(),
+            subject=account.subject,
+            client_id=client_id,
+            scopes=wanted,
+            epoch=account.epoch,
+            authenticated_at=now if authenticated_at is None else authenticated_at,
+            member_digest=digest(member_secret),
+            current_digest=digest(secret),
+            created_at=now,
+            rotated_at=now,
+            idle_expires_at=now + min(self._lifetime, self._family_lifetime),
+            expires_at=now + self._family_lifetime,
+        )
+        ended = await self._store.create(family, families_per_subject=self._families_per_subject, now=now)
+        for family_id in ended:
+            await self._end_access(family_id)
+        return self._pair(family, account, member_secret, secret)
+
+    async def rotate(self, refresh_token: str, *, client_id: str) -> Tokens:
+        """The next pair for a refresh token, which is spent by it (RFC 6749 §6).
+
+        Raises InvalidToken for whatever is not the live token of a living family of this client, and
+        StoreUnavailable. Of any number of concurrent calls with one token, in any number of processes, one gets a
+        pair and the others are reuse; with a leeway all get the same refresh token. Roles and scopes are those the
+        account has now, never more than the family began with. A caller that is cancelled does not interrupt it.
+        """
+        parts = parse(refresh_token, prefix=_PREFIX, widths=_WIDTHS)
+        if parts is None:
+            raise InvalidToken(Reason.REFRESH_MALFORMED)
+        return await self._running.run(self._rotate(*parts, client_id=client_id))
+
+    async def revoke(self, refresh_token: str) -> bool:
+        """End the family of a refresh token, live or spent, and its access tokens (RFC 7009 §2.1).
+
+        False, and nothing happens, for a token that is none of ours. Durable when it returns; idempotent. Raises
+        StoreUnavailable.
+        """
+        parts = parse(refresh_token, prefix=_PREFIX, widths=_WIDTHS)
+        if parts is None:
+            return False
+        family_id, member_secret, _ = parts
+        return await self._running.run(self._end(family_id, digest(member_secret)))
+
+    async def revoke_family(self, family_id: str) -> bool:
+        """End a family by its id, the ``sid`` of its access tokens, as ``revoke`` does. An id proves nothing."""
+        return await self._running.run(self._end(family_id, None))
+
+    async def close(self) -> None:
+        """Complete what was begun."""
+        await self._running.ended()
+
+    async def _rotate(self, family_id: str, member_secret: str, secret: str, *, client_id: str) -> Tokens:
+        now = self._clock.now()
+        salt = token_bytes(32)
+        child = derive_secret(secret, salt)
+        outcome = await self._store.advance(
+            family_id,
+            client_id=client_id,
+            member_digest=digest(member_secret),
+            presented_digest=digest(secret),
+            child_digest=digest(child),
+            salt=salt,
+            call_id=token_bytes(16),
+            idle_expires_at=now + self._lifetime,
+            reuse_leeway=self._reuse_leeway,
+            now=now,
+        )
+        match outcome:
+            case None | Expired():
+                raise InvalidToken(Reason.REFRESH_UNKNOWN if outcome is None else Reason.REFRESH_EXPIRED)
+            case Reused():
+                await self._end_subject(outcome)
+                raise InvalidToken(Reason.REFRESH_REUSED)
+            case Repeated(family):
+                child = derive_secret(secret, family.salt or b"")
+        return self._pair(outcome.family, await self._present_account(outcome.family), member_secret, child)
+
+    async def _end_subject(self, reused: Reused) -> None:
+        # Each time, not only the first: whoever found it first may have died before it was done.
+        family = reused.family
+        await self._accounts.end_credentials(family.subject, at_least=family.epoch + 1)
+        if reused.first:
+            logger.warning("refresh token reused: family %s, subject %s", family.family_id, family.subject)
+
+    async def _present_account(self, family: RefreshFamily) -> Account:
+        # Read after the advance: what changed before it is seen, what changes after it raises the epoch.
+        account = await self._accounts.get(family.subject)
+        if account is not None and not account.is_disabled and account.epoch <= family.epoch:
+            return account
+        await self._end(family.family_id, None)
+        raise InvalidToken(_why_not(account))
+
+    async def _end(self, family_id: str, member_digest: bytes | None) -> bool:
+        # The row first: a caller who was not answered repeats it with what must still be good for that.
+        family = await self._store.revoke(family_id, member_digest=member_digest, now=self._clock.now())
+        if family is not None:
+            await self._end_access(family_id)
+        return family is not None
+
+    async def _end_access(self, family_id: str) -> None:
+        if self._revocations is not None:
+            until = self._clock.now() + self._access_tokens.revocation_lifetime
+            await self._revocations.revoke(RevocationKind.SESSION, family_id, until=until)
+
+    def _pair(self, family: RefreshFamily, account: Account, member_secret: str, secret: str) -> Tokens:
+        granted = self._roles.scopes(account.roles)
+        scopes, roles = granted, account.roles
+        if family.scopes is not None:
+            # A narrowed token of an administrator is not an administrator's.
+            scopes, roles = frozenset(scope for scope in family.scopes if grants(granted, scope)), frozenset()
+        access_token = self._access_tokens.issue(
+            subject=family.subject,
+            client_id=family.client_id,
+            scopes=scopes,
+            roles=roles,
+            epoch=family.epoch,
+            auth_time=family.authenticated_at,
+            sid=family.family_id,
+        )
+        return Tokens(
+            access_token=access_token.value,
+            refresh_token=encode(_PREFIX, family.family_id, member_secret, secret),
+            expires_in=access_token.expires_in,
+            scope=" ".join(sorted(scopes)),
+        )
+
+
+def _why_not(account: Account | None) -> Reason:
+    if account is None:
+        return Reason.ACCOUNT_UNKNOWN
+    return Reason.ACCOUNT_DISABLED if account.is_disabled else Reason.EPOCH_OLD

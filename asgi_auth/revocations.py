@@ -3,11 +3,25 @@
 Each worker holds the live revocations in memory and follows its store's feed.
 """
 
-from dataclasses import dataclass
+import asyncio
+import logging
+import math
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
-__all__ = ["Changes", "Cursor", "Revocation", "RevocationKind", "RevocationStore"]
+from .clock import SYSTEM_CLOCK, Clock
+from .errors import ConfigurationError, Stale, StoreUnavailable
+
+__all__ = ["Changes", "Cursor", "Revocation", "RevocationKind", "RevocationStore", "Revocations"]
+
+logger = logging.getLogger(__name__)
+
+_DEADLINE = 1.5
+"""Seconds a request waits for the feed before it is refused."""
+_PRUNED_FROM = 1024
 
 
 class RevocationKind(StrEnum):
@@ -85,3 +99,154 @@ class RevocationStore(Protocol):
     async def purge(self, *, now: float, limit: int) -> int:
         """Delete at most ``limit`` revocations whose ``until`` has passed; how many."""
         ...
+
+
+class Revocations:
+    """What this worker knows of the feed in ``store``; whoever asks it does no I/O.
+
+    Between ``open`` and ``close`` a task follows the feed, at least each third of ``max_staleness`` seconds; without
+    it a request that finds the knowledge too old asks at need. The bound: a revocation that any process has completed
+    is known here ``max_staleness`` later, or requests are refused with 503 (``Stale``). Those made here are known at
+    once. Memory is bounded: what has outlived every credential it concerns is forgotten.
+
+    ``max_staleness`` not above 0 is a ConfigurationError.
+    """
+
+    def __init__(self, store: RevocationStore, *, max_staleness: float = 1.0, clock: Clock = SYSTEM_CLOCK) -> None:
+        if not 0 < max_staleness < math.inf:
+            raise ConfigurationError("max_staleness is a number of seconds above 0")
+        self._store = store
+        self._clock = clock
+        self._max_staleness = max_staleness
+        self._interval = min(max_staleness / 3, store.poll_interval)
+        self._live: dict[tuple[RevocationKind, str], Revocation] = {}
+        self._prune_at = _PRUNED_FROM
+        self._cursor: Cursor | None = None
+        self._as_of = -math.inf
+        self._own: list[Revocation] = []
+        self._is_answering = True
+        self._query: asyncio.Task[bool] | None = None
+        self._follower: asyncio.Task[None] | None = None
+        self.version = 0
+        """Rises with every change that was learned: what was checked at this version needs no second look."""
+
+    async def open(self) -> None:
+        """Learn what is revoked and begin to follow. Raises StoreUnavailable. Idempotent."""
+        if self._follower is None or self._follower.done():
+            await self._asked()
+            self._follower = asyncio.create_task(self._follow())
+
+    async def close(self) -> None:
+        """Stop following; what is known counts as stale from now on. Idempotent."""
+        tasks = [task for task in (self._follower, self._query) if task is not None and task.cancel()]
+        self._follower = self._query = None
+        self._as_of = -math.inf
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def revoke(self, kind: RevocationKind, id: str, *, until: float, epoch: int | None = None) -> None:
+        """Revoke for every process: durable, and known here, when this returns.
+
+        ``until``: when the last credential it concerns has expired by itself, in seconds since the epoch. ``epoch``,
+        for a subject: the lowest that is still accepted. Raises StoreUnavailable. Idempotent; of concurrent calls for
+        one id the greater epoch and the later end are kept.
+        """
+        await self._store.revoke(kind, id, epoch=epoch, until=until)
+        item = Revocation(kind, id, epoch, until)
+        if self._query is not None and not self._query.done():
+            # A query that is on its way may bring the whole set as it was before this.
+            self._own.append(item)
+        self._learn((item,))
+
+    def is_revoked(self, kind: RevocationKind, id: str | None) -> bool:
+        """Whether ``id`` was revoked as a ``kind``; never for None."""
+        return (kind, id) in self._live
+
+    def subject_epoch(self, subject: str) -> int:
+        """The lowest epoch of ``subject`` that is accepted, as far as the feed knows: 0 if nothing was revoked."""
+        item = self._live.get((RevocationKind.SUBJECT, subject))
+        return 0 if item is None or item.epoch is None else item.epoch
+
+    def staleness(self) -> float:
+        """Seconds since the start of the last completed query of the feed; infinite before the first."""
+        return self._clock.monotonic() - self._as_of
+
+    def is_fresh(self) -> bool:
+        """Whether what is known may decide: it is not older than ``max_staleness``."""
+        return self._clock.monotonic() - self._as_of <= self._max_staleness
+
+    async def ensure_fresh(self) -> None:
+        """Return at once if fresh, else after one query of the feed that all waiting requests share.
+
+        Raises Stale where the feed cannot be read within 1.5 seconds.
+        """
+        oldest = self._clock.monotonic() - self._max_staleness
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                # A query that others began long ago may still be too old when it ends.
+                while self._as_of < oldest:
+                    await self._asked()
+        except (StoreUnavailable, TimeoutError):
+            raise Stale from None
+
+    async def _asked(self) -> None:
+        """One completed query: the one on its way, or a new one. Raises StoreUnavailable."""
+        if self._query is None or self._query.done():
+            self._query = asyncio.create_task(self._ask())
+        query = self._query
+        await asyncio.wait((query,))
+        if query.cancelled() or not query.result():
+            raise StoreUnavailable
+
+    async def _ask(self) -> bool:
+        self._own.clear()
+        start = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                changes = await self._store.changes_since(self._cursor)
+        except Exception as error:
+            # Whatever went wrong, the staleness rule refuses requests until it goes right again.
+            self._note(type(error).__name__)
+            return False
+        if changes.restart:
+            self._live.clear()
+            self.version += 1
+            self._learn(self._own)
+        self._learn(changes.items)
+        self._cursor = changes.cursor
+        self._as_of = start
+        self._note(None)
+        return True
+
+    def _note(self, failure: str | None) -> None:
+        if failure is not None and self._is_answering:
+            logger.warning("the revocation feed cannot be read: %s", failure)
+        elif failure is None and not self._is_answering:
+            logger.warning("the revocation feed can be read again")
+        self._is_answering = failure is None
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval)
+            with suppress(StoreUnavailable):
+                await self._asked()
+
+    def _learn(self, items: Iterable[Revocation]) -> None:
+        for item in items:
+            known = self._live.get((item.kind, item.id))
+            merged = item if known is None else _greater(item, known)
+            if merged != known:
+                self._live[item.kind, item.id] = merged
+                self.version += 1
+        if len(self._live) >= self._prune_at:
+            self._prune()
+
+    def _prune(self) -> None:
+        now = self._clock.now()
+        self._live = {key: item for key, item in self._live.items() if item.until > now}
+        self._prune_at = max(_PRUNED_FROM, 2 * len(self._live))
+
+
+def _greater(item: Revocation, known: Revocation) -> Revocation:
+    epochs = [epoch for epoch in (item.epoch, known.epoch) if epoch is not None]
+    return replace(item, epoch=max(epochs, default=None), until=max(item.until, known.until))

@@ -14,6 +14,7 @@ from typing import TypeVar
 import aiosqlite
 
 from asgi_auth.errors import ConfigurationError, StoreUnavailable
+from asgi_auth.shielded import ShieldedTasks
 from asgi_auth.stores.sqlite.exit_watch import stop_at_exit
 from asgi_auth.stores.sqlite.files import make_private
 from asgi_auth.stores.sqlite.schema import Migration, migrate, require_wal
@@ -46,7 +47,7 @@ class Database:
         self._path = path
         self._deadline = deadline
         self._connections: _Connections | None = None
-        self._transactions: set[asyncio.Task[object]] = set()
+        self._transactions = ShieldedTasks()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns = Turns()
 
@@ -84,10 +85,7 @@ class Database:
 
         Cancelling the caller does not cancel the transaction: it ends in COMMIT or ROLLBACK by itself.
         """
-        task = asyncio.create_task(self._transaction(self._connected().writes, work, self._deadline))
-        self._transactions.add(task)
-        task.add_done_callback(self._transactions.discard)
-        return await asyncio.shield(task)
+        return await self._transactions.run(self._transaction(self._connected().writes, work, self._deadline))
 
     def _connected(self) -> _Connections:
         if self._connections is None:
@@ -140,5 +138,5 @@ class Database:
         await self._transaction(writes, partial(migrate, migrations=migrations), OPENING_DEADLINE)
 
     async def _disconnect(self, connections: _Connections) -> None:
-        await asyncio.gather(*self._transactions, return_exceptions=True)
+        await self._transactions.ended()
         await connections.closing.aclose()

@@ -1,0 +1,212 @@
+"""The features wired together, opened and closed as one.
+
+Nothing here decides; each promise is kept by the feature that makes it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from ipaddress import ip_address
+from typing import Protocol, Self
+from urllib.parse import urlsplit
+
+from .access_tokens import AccessTokens
+from .accounts import Accounts, AccountStore
+from .authorization import Roles
+from .clock import SYSTEM_CLOCK, Clock
+from .emails import canonical_email
+from .errors import ConfigurationError
+from .jwt import JWTIssuer, JWTVerifier
+from .keys import SigningKeys
+from .maintenance import Maintenance
+from .passwords import PasswordHasher, PasswordPolicy
+from .refresh_tokens import RefreshTokens, RefreshTokenStore
+from .revocations import Revocations, RevocationStore
+
+__all__ = ["AuthServices", "Stores"]
+
+
+class Stores(Protocol):
+    """One store for each feature, opened and closed together: ``SQLiteStores``, ``MemoryStores``, or your own."""
+
+    @property
+    def accounts(self) -> AccountStore:
+        """Accounts."""
+        ...
+
+    @property
+    def refresh_tokens(self) -> RefreshTokenStore:
+        """Refresh families."""
+        ...
+
+    @property
+    def revocations(self) -> RevocationStore:
+        """The feed of revocations."""
+        ...
+
+    async def open(self) -> None:
+        """Connect, and bring tables up to date. Idempotent; leaves nothing open where it raises."""
+        ...
+
+    async def close(self) -> None:
+        """Complete what was begun and disconnect. Idempotent; may be opened again."""
+        ...
+
+
+class AuthServices:
+    """Everything behind the middlewares and the routes, for handlers, jobs and commands alike.
+
+    ``issuer`` is an https URL, or http on a loopback address for development; ``audience`` is the issuer where it is
+    None. ``client_id`` is the client of the tokens that a login gives. Lifetimes, ``reuse_leeway`` and
+    ``max_staleness`` are in seconds; see ``AccessTokens``, ``RefreshTokens``, ``Revocations``. ``email`` gives the
+    canonical form of an address, or raises ValueError.
+
+    ``async with`` it, or ``open`` and ``close`` it, or hand ``lifespan`` to the framework. Openings are counted: the
+    stores close with the last. While it is open, what has expired is deleted every few minutes, in small batches.
+
+    Whatever is put together wrongly is a ConfigurationError, here and not at the first request.
+    """
+
+    def __init__(
+        self,
+        *,
+        stores: Stores,
+        issuer: str,
+        signing_keys: SigningKeys,
+        audience: str | None = None,
+        client_id: str = "first-party",
+        roles: Roles | None = None,
+        default_roles: Iterable[str] = (),
+        access_token_lifetime: float = 900,
+        refresh_token_lifetime: float = 30 * 86400,
+        refresh_family_lifetime: float = 180 * 86400,
+        families_per_subject: int = 50,
+        reuse_leeway: float = 0,
+        passwords: PasswordHasher | None = None,
+        password_policy: PasswordPolicy | None = None,
+        email: Callable[[str], str] = canonical_email,
+        max_staleness: float = 1.0,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        _check_issuer(issuer)
+        if not client_id or audience == "":
+            raise ConfigurationError("client_id and audience are texts of at least one character")
+        self.issuer = issuer
+        self.audience = issuer if audience is None else audience
+        self.client_id = client_id
+        self.signing_keys = signing_keys
+        self.roles = Roles({}) if roles is None else roles
+        self.clock = clock
+        self.refresh_token_lifetime = refresh_token_lifetime
+        self.revocations = Revocations(stores.revocations, max_staleness=max_staleness, clock=clock)
+        self.access_tokens = AccessTokens(
+            JWTIssuer(issuer, signing_keys),
+            JWTVerifier(issuer, self.audience),
+            signing_keys.verification_keys,
+            self.revocations,
+            lifetime=access_token_lifetime,
+            clock=clock,
+        )
+        self.accounts = Accounts(
+            stores.accounts,
+            passwords=PasswordHasher() if passwords is None else passwords,
+            password_policy=PasswordPolicy() if password_policy is None else password_policy,
+            revocations=self.revocations,
+            roles=self.roles,
+            credential_lifetime=self.access_tokens.revocation_lifetime,
+            credentials=(stores.refresh_tokens,),
+            default_roles=default_roles,
+            email=email,
+            clock=clock,
+        )
+        self.refresh_tokens = RefreshTokens(
+            stores.refresh_tokens,
+            self.accounts,
+            self.access_tokens,
+            self.revocations,
+            roles=self.roles,
+            lifetime=refresh_token_lifetime,
+            family_lifetime=refresh_family_lifetime,
+            families_per_subject=families_per_subject,
+            reuse_leeway=reuse_leeway,
+            clock=clock,
+        )
+        self._stores = stores
+        self._maintenance = Maintenance((stores.refresh_tokens, stores.revocations), clock=clock)
+        self._opened: AsyncExitStack | None = None
+        self._openings = 0
+        self._lock = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Open the stores, follow the revocations, start the hashing thread; or count one more who has.
+
+        Raises what the stores raise, StoreUnavailable or ConfigurationError, and leaves nothing open then.
+        """
+        async with self._lock:
+            await self._open()
+            self._openings += 1
+
+    async def ensure_open(self) -> None:
+        """Open, unless somebody has: of concurrent callers one does. The next ``close`` closes."""
+        if self._opened is None:
+            async with self._lock:
+                await self._open()
+
+    async def close(self) -> None:
+        """Take one opening back; the last one closes, after what was begun is complete. Never opened: nothing."""
+        async with self._lock:
+            self._openings = max(0, self._openings - 1)
+            if self._openings == 0 and self._opened is not None:
+                opened, self._opened = self._opened, None
+                await opened.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    def lifespan(self, app: object) -> AbstractAsyncContextManager[None]:
+        """The services' life as a lifespan for ``app``: ``Starlette(lifespan=auth.lifespan)``."""
+        return self._lifespan()
+
+    async def purge(self) -> int:
+        """Delete what has expired, in small batches with pauses; how many rows. Raises StoreUnavailable."""
+        return await self._maintenance.purge()
+
+    async def _open(self) -> None:
+        if self._opened is not None:
+            return
+        async with AsyncExitStack() as opening:
+            await self._stores.open()
+            opening.push_async_callback(self._stores.close)
+            for feature in (self.revocations, self.accounts, self._maintenance):
+                opening.push_async_callback(feature.close)
+                await feature.open()
+            opening.push_async_callback(self.refresh_tokens.close)
+            self._opened = opening.pop_all()
+
+    @asynccontextmanager
+    async def _lifespan(self) -> AsyncIterator[None]:
+        async with self:
+            yield
+
+
+def _check_issuer(issuer: str) -> None:
+    try:
+        parts = urlsplit(issuer)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or set("?#@ \t\r\n") & set(issuer):
+        raise ConfigurationError("the issuer is a URL without query, fragment and user, as in 'https://api.example'")
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+        raise ConfigurationError("the issuer is an https URL; plain http is for loopback addresses alone")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
