@@ -95,12 +95,13 @@ class AccessTokens:
         scopes: Iterable[str],
         roles: Iterable[str],
         epoch: int,
-        auth_time: float,
+        auth_time: float | None = None,
         sid: str | None = None,
     ) -> AccessToken:
         """A token with the claims of RFC 9068 §2.2, and ``epoch`` and ``sid`` of ours.
 
-        ``roles`` belong only into a token whose scopes were not narrowed. ``sid``: the session or family it comes from.
+        ``roles`` belong only into a token whose scopes were not narrowed. ``auth_time``: when the subject proved itself,
+        seconds since the epoch. ``sid``: the session or family the token comes from.
         """
         issued_at = int(self._clock.now())
         expires_at = issued_at + self.lifetime
@@ -114,9 +115,10 @@ class AccessTokens:
             "client_id": client_id,
             "scope": " ".join(sorted(scopes)),
             "roles": sorted(roles),
-            "auth_time": int(auth_time),
             "epoch": epoch,
         }
+        if auth_time is not None:
+            claims["auth_time"] = int(auth_time)
         if sid is not None:
             claims["sid"] = sid
         return AccessToken(self._issuer.issue(claims), jti, expires_at, self.lifetime)
