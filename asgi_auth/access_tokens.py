@@ -100,8 +100,8 @@ class AccessTokens:
     ) -> AccessToken:
         """A token with the claims of RFC 9068 §2.2, and ``epoch`` and ``sid`` of ours.
 
-        ``roles`` belong only into a token whose scopes were not narrowed. ``auth_time``: when the subject proved itself,
-        seconds since the epoch. ``sid``: the session or family the token comes from.
+        ``roles`` belong only into a token whose scopes were not narrowed. ``auth_time``: when the subject proved
+        itself, seconds since the epoch. ``sid``: the session or family the token comes from.
         """
         issued_at = int(self._clock.now())
         expires_at = issued_at + self.lifetime
