@@ -4,11 +4,11 @@ The warm path does no I/O and awaits nothing. Left out: tokens of other issuers 
 introspection, sender-constrained tokens.
 """
 
-import hashlib
 import math
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from .clock import SKEW_BUDGET, SYSTEM_CLOCK, Clock
@@ -128,10 +128,10 @@ class AccessTokens:
 
         No I/O and no await, whatever the bytes; raises nothing.
         """
-        entry = self._cache.get(_digest(token))
+        entry = self._cache.get(sha256(token).digest())
         if entry is None or self._revocations is None:
             return None
-        if not entry.begins_at <= self._clock.now() < entry.ends_at or not self._revocations.is_fresh():
+        if not (entry.begins_at <= self._clock.now() < entry.ends_at and self._revocations.is_fresh()):
             return None
         if entry.version != self._revocations.version:
             if _is_ended(entry.token, self._revocations):
@@ -174,15 +174,11 @@ class AccessTokens:
         principal = _principal(verified)
         begins_at = max(verified.issued_at or 0.0, verified.not_before or 0.0) - self._verifier.leeway
         ends_at = verified.expires_at + self._verifier.expiry_leeway
-        key = _digest(token if isinstance(token, bytes) else token.encode())
-        self._cache[key] = _Verified(principal, verified, begins_at, ends_at, version)
+        raw = token if isinstance(token, bytes) else token.encode()
+        self._cache[sha256(raw).digest()] = _Verified(principal, verified, begins_at, ends_at, version)
         if len(self._cache) > self._cache_size:
             self._cache.popitem(last=False)
         return principal
-
-
-def _digest(token: bytes) -> bytes:
-    return hashlib.sha256(token).digest()
 
 
 def _principal(token: VerifiedToken) -> Principal:

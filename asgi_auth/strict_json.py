@@ -7,6 +7,7 @@ pairs, and nesting until its stack ends. Whatever the bytes: a value, or ValueEr
 import json
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 __all__ = ["MAX_DEPTH", "MAX_INTEGER_DIGITS", "loads"]
@@ -39,10 +40,52 @@ def loads(data: bytes) -> Any:
 def _read(text: str) -> Any:
     if text.count("[") + text.count("{") > MAX_DEPTH:
         _refuse_deep(text)
+    elif "\\" not in text:
+        return _read_plain(text)
     value = _DECODER.decode(text)
     if _SURROGATE_ESCAPE.search(text):
         json.dumps(value, ensure_ascii=False).encode()
     return value
+
+
+def _read_plain(text: str) -> Any:
+    """The value of a shallow text without a backslash: half the time of the general way."""
+    try:
+        value, end = _PLAIN_DECODER.scan_once(text, 0)
+    except StopIteration:
+        end = -1
+    if end != len(text):
+        return _DECODER.decode(text)  # white space around it, or no JSON
+    # Every quotation mark begins or ends a string here, so a member that another one replaced is a string too few.
+    if 2 * _strings(value) != text.count('"'):
+        raise ValueError
+    return value
+
+
+def _strings(value: Any) -> int:
+    """How many strings there are in a value, names of members included. Refuses numbers out of range."""
+    if type(value) is dict:
+        return len(value) + _strings_in(value.values())
+    if type(value) is list:
+        return _strings_in(value)
+    return _strings_in((value,))
+
+
+def _strings_in(values: Iterable[Any]) -> int:
+    count = 0
+    for value in values:
+        kind = type(value)
+        if kind is str:
+            count += 1
+        elif kind is int:
+            if not -_INTEGER_LIMIT < value < _INTEGER_LIMIT:
+                raise ValueError
+        elif kind is float:
+            if not math.isfinite(value):
+                raise ValueError
+        elif kind is dict or kind is list:
+            count += _strings(value)
+    return count
 
 
 def _refuse_deep(text: str) -> None:
@@ -81,6 +124,8 @@ def _constant(_: str) -> Any:
     raise ValueError
 
 
+_INTEGER_LIMIT = 10**MAX_INTEGER_DIGITS
+_PLAIN_DECODER = json.JSONDecoder(parse_constant=_constant)
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_members, parse_int=_integer, parse_float=_number, parse_constant=_constant
 )

@@ -60,7 +60,8 @@ class BearerMiddleware:
             value = authorization(scope["headers"])
             if value is None:
                 auth = self._absent(scope)
-            elif (principal := self._warm(value)) is not None:
+            # Only tokens that passed every check are in the cache, so a hit needs no look at the characters.
+            elif value[:7] == b"Bearer " and (principal := self._cached(value[7:])) is not None:
                 auth = _alone(principal, scope)
             else:
                 auth = await self._cold(scope, value)
@@ -68,10 +69,6 @@ class BearerMiddleware:
             await refuse(scope, receive, send, refusal, challenges=for_presented(refusal, self._realm))
             return
         await pass_on(self.app, scope, receive, send, auth, self._realm)
-
-    def _warm(self, value: bytes) -> Principal | None:
-        # Only tokens that passed every check are in the cache, so a hit needs no look at the characters.
-        return self._cached(value[7:]) if value[:7] == b"Bearer " else None
 
     async def _cold(self, scope: Scope, value: bytes) -> Auth:
         token = bearer_token(value)

@@ -157,8 +157,8 @@ def pass_on(
     app: ASGIApp, scope: Scope, receive: Receive, send: Send, auth: Auth, realm: str | None = None
 ) -> Awaitable[None]:
     """Call ``app`` with a copy of the scope that holds ``auth``; the outermost layer adds the edge."""
-    edge = edge_of(scope)
-    if edge is None:
+    edge = scope.get(EDGE)
+    if not isinstance(edge, _EDGES):
         return _behind_edge(app, scope, receive, send, auth, realm)
     edge.realm = realm or edge.realm
     return app({**scope, "auth": auth, "user": auth}, receive, send)
