@@ -24,4 +24,6 @@ class ShieldedTasks:
 
     async def ended(self) -> None:
         """Wait until all that was begun has come to its end, however it ends."""
-        await asyncio.gather(*self._running, return_exceptions=True)
+        if self._running:
+            # `wait`, which leaves them alone where the one who waits is cancelled; `gather` would cancel them.
+            await asyncio.wait(self._running)
