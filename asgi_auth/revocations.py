@@ -132,8 +132,9 @@ class Revocations:
 
     async def open(self) -> None:
         """Learn what is revoked and begin to follow. Raises StoreUnavailable. Idempotent."""
-        if self._follower is None or self._follower.done():
+        if not self._is_following():
             await self._asked()
+        if not self._is_following():  # nobody else began while we asked
             self._follower = asyncio.create_task(self._follow())
 
     async def close(self) -> None:
@@ -188,6 +189,9 @@ class Revocations:
                     await self._asked()
         except (StoreUnavailable, TimeoutError):
             raise Stale from None
+
+    def _is_following(self) -> bool:
+        return self._follower is not None and not self._follower.done()
 
     async def _asked(self) -> None:
         """One completed query: the one on its way, or a new one. Raises StoreUnavailable."""
