@@ -115,20 +115,23 @@ def websocket_scope(path: str = "/", *, denial: bool = True, **more: Any) -> dic
 
 
 async def drive(app: ASGIApp, scope: Scope, incoming: Iterable[Message] = ()) -> Answer:
-    """Call the app with this scope; after the incoming messages nothing more arrives."""
+    """Call the app with this scope; after the incoming messages comes a disconnect, when the answer is complete."""
     opening = {"type": "websocket.connect"} if scope["type"] == "websocket" else {"type": "http.request", "body": b""}
     waiting = iter([opening, *incoming])
     answer = Answer()
+    complete = asyncio.Event()
 
     async def receive() -> Message:
         message: Message | None = next(waiting, None)
         if message is None:
-            await asyncio.Event().wait()
-            raise AssertionError
+            await complete.wait()
+            return {"type": "http.disconnect"}
         return message
 
     async def send(message: Message) -> None:
         answer.sent.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            complete.set()
 
     await app(scope, receive, send)
     return answer

@@ -5,7 +5,8 @@ websocket's a bare close. So ``check`` notes its refusal here, and the edge puts
 
 (a) a refusal that escapes is rendered;
 (b) a 5xx is held until the application ends and replaced by the refusal, unless another exception
-    escaped, for then the 5xx stands; a close or a denial before accept is replaced at once;
+    escaped, for then the 5xx stands; an application that ends only when its client is gone (Quart) is told
+    so as soon as its answer is complete; a close or a denial before accept is replaced at once;
 (c) a close after accept becomes 4401 or 4403;
 (d) a missing challenge is added where the status is the refusal's.
 
@@ -13,8 +14,10 @@ Every other answer is the application's and passes. While no refusal is noted, m
 one plain function that adds no task switch.
 """
 
+import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import Refusal
 from ..principal import Auth
@@ -26,6 +29,8 @@ __all__ = ["EDGE", "Edge", "HTTPEdge", "Noted", "WebSocketEdge", "edge_of", "pas
 
 EDGE = "asgi_auth"
 """The scope's key for the edge."""
+
+_DISCONNECT: Message = {"type": "http.disconnect"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +44,15 @@ class Noted:
 class HTTPEdge:
     """The edge of one http request."""
 
-    __slots__ = ("_held", "_send", "_started", "noted", "realm")
+    __slots__ = ("_held", "_is_over", "_receive", "_receiver", "_send", "_started", "noted", "realm")
 
-    def __init__(self, send: Send, realm: str | None) -> None:
+    def __init__(self, receive: Receive, send: Send, realm: str | None) -> None:
+        self._receive = receive
         self._send = send
         self._started = False
         self._held: tuple[Message, ...] = ()
+        self._is_over = False
+        self._receiver: asyncio.Task[Any] | None = None
         self.realm = realm
         self.noted: Noted | None = None
 
@@ -56,9 +64,26 @@ class HTTPEdge:
             self._started = True
         return self._send(message)
 
+    async def receive(self) -> Message:
+        """The server's next message, or a disconnect when the answer that is held is complete: servers do the same."""
+        if self._is_over:
+            return _DISCONNECT
+        self._receiver = receiver = asyncio.current_task()
+        try:
+            return await self._receive()
+        except asyncio.CancelledError:
+            # Ours alone ends here; somebody else's cancellation goes on.
+            if receiver is None or not self._is_over or receiver.uncancel():
+                raise
+            return _DISCONNECT
+        finally:
+            self._receiver = None
+
     async def _answer(self, message: Message, noted: Noted) -> None:
         if self._held:
             self._held += (message,)
+            if not message.get("more_body"):
+                self._end_receiving()
         elif self._started or message["type"] != "http.response.start":
             await self._send(message)
         elif message["status"] >= 500:
@@ -67,6 +92,11 @@ class HTTPEdge:
             self._started = True
             same = message["status"] == noted.refusal.status_code
             await self._send(_challenged(message, noted.challenges) if same else message)
+
+    def _end_receiving(self) -> None:
+        self._is_over = True
+        if self._receiver is not None:
+            self._receiver.cancel()
 
     async def ended(self, scope: Scope, receive: Receive) -> None:
         """The application has returned: answer where it gave a 5xx, or nothing, after a refusal."""
@@ -165,10 +195,16 @@ def pass_on(
 
 
 async def _behind_edge(app: ASGIApp, scope: Scope, receive: Receive, send: Send, auth: Auth, realm: str | None) -> None:
-    edge: Edge = HTTPEdge(send, realm) if scope["type"] == "http" else WebSocketEdge(scope, receive, send, realm)
+    edge: Edge
+    inner_receive = receive
+    if scope["type"] == "http":
+        edge = HTTPEdge(receive, send, realm)
+        inner_receive = edge.receive
+    else:
+        edge = WebSocketEdge(scope, receive, send, realm)
     inner = {**scope, "auth": auth, "user": auth, EDGE: edge}
     try:
-        await app(inner, receive, edge.send)
+        await app(inner, inner_receive, edge.send)
     except Refusal as refusal:
         await edge.escaped(inner, receive, refusal)
     except Exception:
