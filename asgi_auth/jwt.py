@@ -237,11 +237,11 @@ def _split(token: str | bytes) -> tuple[bytes, bytes, bytes, bytes]:
             token = token.encode("ascii")
         except UnicodeEncodeError:
             raise InvalidToken(Reason.TOKEN_MALFORMED) from None
-    if token.count(b".") != 2:
+    parts = token.split(b".", 3)
+    if len(parts) != 3:
         raise InvalidToken(Reason.TOKEN_MALFORMED)
-    signing_input, _, signature = token.rpartition(b".")
-    header, _, payload = signing_input.partition(b".")
-    return header, payload, signature, signing_input
+    header, payload, signature = parts
+    return header, payload, signature, token[: len(header) + 1 + len(payload)]
 
 
 def _members(segment: bytes) -> dict[str, Any]:

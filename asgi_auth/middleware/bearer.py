@@ -62,7 +62,7 @@ class BearerMiddleware:
                 auth = self._absent(scope)
             # Only tokens that passed every check are in the cache, so a hit needs no look at the characters.
             elif value[:7] == b"Bearer " and (principal := self._cached(value[7:])) is not None:
-                auth = _alone(principal, scope)
+                auth = principal if scope.get("auth") is None else _alone(principal, scope)
             else:
                 auth = await self._cold(scope, value)
         except Refusal as refusal:
