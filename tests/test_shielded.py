@@ -67,19 +67,39 @@ async def test_nothing_to_wait_for_is_the_end() -> None:
     await ShieldedTasks().ended()
 
 
-async def test_the_end_comes_however_the_work_ends() -> None:
-    """Nobody is left to hear of an error, and nobody is told."""
+async def leave(caller: asyncio.Task[object]) -> None:
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+
+
+async def test_an_error_after_the_caller_has_left_is_noted_by_its_type_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """Otherwise whoever disconnects at the right moment fills the log with tracebacks."""
     tasks, work = ShieldedTasks(), Work()
 
     async def breaks() -> None:
         await work()
-        raise ValueError
+        raise ValueError("hunter2")
 
-    caller = asyncio.create_task(tasks.run(breaks()))
+    caller: asyncio.Task[object] = asyncio.create_task(tasks.run(breaks()))
     await work.begun.wait()
-    caller.cancel()
-    await asyncio.gather(caller, return_exceptions=True)
+    await leave(caller)
     work.go_on.set()
     await tasks.ended()
     await asyncio.sleep(0)
-    assert work.done
+    assert caplog.messages == ["work whose caller had left failed: ValueError"]
+
+
+async def test_work_that_the_loop_itself_cancels_is_cancelled_for_its_caller_and_nothing_is_noted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tasks, work = ShieldedTasks(), Work()
+    others = asyncio.all_tasks()
+    caller = asyncio.create_task(tasks.run(work()))
+    await work.begun.wait()
+    (inner,) = asyncio.all_tasks() - others - {caller}
+    inner.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await asyncio.sleep(0)
+    assert not caplog.messages
