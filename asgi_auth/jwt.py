@@ -147,7 +147,12 @@ class JWTVerifier:
         key = keys.find(kid, algorithm)
         if key is None:
             raise InvalidToken(Reason.TOKEN_KEY_UNKNOWN)
-        if not _verifies(key.verify, signing_input, _decode(signature)):
+        raw_signature = _decode(signature)
+        try:
+            is_good = key.verify(signing_input, raw_signature)
+        except Exception:
+            is_good = False  # whatever a library makes of an odd signature, it is not a good one
+        if is_good is not True:
             raise InvalidToken(Reason.TOKEN_SIGNATURE_INVALID)
         if known is None:
             self._keep(header, algorithm, kid)
@@ -267,14 +272,6 @@ def _decode(segment: bytes) -> bytes:
 
 def _encode(raw: bytes) -> bytes:
     return binascii.b2a_base64(raw, newline=False).translate(_TO_URLSAFE).rstrip(b"=")
-
-
-def _verifies(verify: Any, signing_input: bytes, signature: bytes) -> bool:
-    try:
-        return verify(signing_input, signature) is True
-    except Exception:
-        # Whatever a library makes of an odd signature, it is not a good one.
-        return False
 
 
 def _instant(claims: dict[str, Any], name: str) -> float | None:

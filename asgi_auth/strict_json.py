@@ -51,8 +51,8 @@ def _read(text: str) -> Any:
 def _read_plain(text: str) -> Any:
     """The value of a shallow text without a backslash: half the time of the general way."""
     try:
-        value, end = _PLAIN_DECODER.scan_once(text, 0)
-    except StopIteration:
+        value, end = _PLAIN_DECODER.raw_decode(text)
+    except ValueError:
         end = -1
     if end != len(text):
         return _DECODER.decode(text)  # white space around it, or no JSON

@@ -44,17 +44,17 @@ class Noted:
 class HTTPEdge:
     """The edge of one http request."""
 
-    __slots__ = ("_held", "_is_over", "_receive", "_receiver", "_send", "_started", "noted", "realm")
+    # In the class, since almost no request changes one of them.
+    noted: Noted | None = None
+    _started = False
+    _held: tuple[Message, ...] = ()
+    _is_over = False
+    _receiver: asyncio.Task[Any] | None = None
 
     def __init__(self, receive: Receive, send: Send, realm: str | None) -> None:
         self._receive = receive
         self._send = send
-        self._started = False
-        self._held: tuple[Message, ...] = ()
-        self._is_over = False
-        self._receiver: asyncio.Task[Any] | None = None
         self.realm = realm
-        self.noted: Noted | None = None
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass the application's message on; after a refusal, put it right."""
