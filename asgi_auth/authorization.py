@@ -57,9 +57,12 @@ def grants(granted: frozenset[str], wanted: str) -> bool:
 
 
 def narrow(granted: frozenset[str], wanted: Iterable[str]) -> frozenset[str] | None:
-    """``wanted`` as a set where every one of it is granted, else None. Never wider than ``granted``."""
+    """``wanted`` as a set where every one of it is granted, else None. Never wider than ``granted``.
+
+    Only RFC 6749 §3.3 tokens are granted: ``read:x admin`` would be two scopes in a token, and ``read:*`` grants one.
+    """
     asked = frozenset(wanted)
-    return asked if all(grants(granted, scope) for scope in asked) else None
+    return asked if all(_SCOPE.fullmatch(scope) and grants(granted, scope) for scope in asked) else None
 
 
 def _is_beyond(text: str, prefix: str) -> bool:
