@@ -14,7 +14,7 @@ from .access_tokens import AccessTokens
 from .accounts import Account, Accounts
 from .authorization import Roles, grants, narrow
 from .clock import SYSTEM_CLOCK, Clock
-from .errors import ConfigurationError, InsufficientScope, InvalidToken, Reason
+from .errors import ConfigurationError, InsufficientScope, InvalidCredentials, InvalidToken, Reason
 from .revocations import RevocationKind, Revocations
 from .shielded import ShieldedTasks
 from .tokens import ID_LENGTH, SECRET_LENGTH, derive_secret, digest, encode, mint_id, mint_secret, parse
@@ -209,7 +209,8 @@ class RefreshTokens:
     ``family_lifetime`` whatever happens. A subject has at most ``families_per_subject`` live families; the oldest ends
     for a new one.
 
-    Lifetimes and a cap not above 0, and a leeway outside of 0 to 60, are a ConfigurationError.
+    Lifetimes and a cap not above 0, and a leeway outside of 0 to 60, are a ConfigurationError. All verbs raise
+    StoreUnavailable (503) where the store does.
     """
 
     def __init__(
@@ -255,8 +256,10 @@ class RefreshTokens:
         """The first pair of a new family, for an account that has just proved itself (or did ``authenticated_at``).
 
         ``account`` is as it was read with the proof: where its epoch has risen since, the pair is void. ``scopes``
-        narrow it; more than the account's roles grant is InsufficientScope. Raises StoreUnavailable.
+        narrow it; more than its roles grant is InsufficientScope, a disabled account InvalidCredentials.
         """
+        if account.is_disabled:
+            raise InvalidCredentials(Reason.ACCOUNT_DISABLED)
         now = self._clock.now()
         wanted = None if scopes is None else frozenset(scopes)
         if wanted is not None and narrow(self._roles.scopes(account.roles), wanted) is None:
@@ -276,18 +279,16 @@ class RefreshTokens:
             idle_expires_at=now + min(self._lifetime, self._family_lifetime),
             expires_at=now + self._family_lifetime,
         )
-        ended = await self._store.create(family, families_per_subject=self._families_per_subject, now=now)
-        for family_id in ended:
-            await self._end_access(family_id)
+        await self._running.run(self._begin(family))
         return self._pair(family, account, member_secret, secret)
 
     async def rotate(self, refresh_token: str, *, client_id: str) -> Tokens:
         """The next pair for a refresh token, which is spent by it (RFC 6749 §6).
 
-        Raises InvalidToken for whatever is not the live token of a living family of this client, and
-        StoreUnavailable. Of any number of concurrent calls with one token, in any number of processes, one gets a
-        pair and the others are reuse; with a leeway all get the same refresh token. Roles and scopes are those the
-        account has now, never more than the family began with. A caller that is cancelled does not interrupt it.
+        Raises InvalidToken for whatever is not the live token of a living family of this client. Of any number of
+        concurrent calls with one token, in any number of processes, one gets a pair and the others are reuse; with a
+        leeway all get the same refresh token. Roles and scopes are those the account has now, never more than the
+        family began with. A caller that is cancelled does not interrupt it.
         """
         parts = parse(refresh_token, prefix=_PREFIX, widths=_WIDTHS)
         if parts is None:
@@ -297,8 +298,7 @@ class RefreshTokens:
     async def revoke(self, refresh_token: str) -> bool:
         """End the family of a refresh token, live or spent, and its access tokens (RFC 7009 §2.1).
 
-        False, and nothing happens, for a token that is none of ours. Durable when it returns; idempotent. Raises
-        StoreUnavailable.
+        False, and nothing happens, for a token that is none of ours. Durable when it returns; idempotent.
         """
         parts = parse(refresh_token, prefix=_PREFIX, widths=_WIDTHS)
         if parts is None:
@@ -313,6 +313,11 @@ class RefreshTokens:
     async def close(self) -> None:
         """Complete what was begun."""
         await self._running.ended()
+
+    async def _begin(self, family: RefreshFamily) -> None:
+        cap, now = self._families_per_subject, family.created_at
+        for family_id in await self._store.create(family, families_per_subject=cap, now=now):
+            await self._end_access(family_id)
 
     async def _rotate(self, family_id: str, member_secret: str, secret: str, *, client_id: str) -> Tokens:
         now = self._clock.now()
@@ -343,9 +348,9 @@ class RefreshTokens:
     async def _end_subject(self, reused: Reused) -> None:
         # Each time, not only the first: whoever found it first may have died before it was done.
         family = reused.family
-        await self._accounts.end_credentials(family.subject, at_least=family.epoch + 1)
         if reused.first:
             logger.warning("refresh token reused: family %s, subject %s", family.family_id, family.subject)
+        await self._accounts.end_credentials(family.subject, at_least=family.epoch + 1)
 
     async def _present_account(self, family: RefreshFamily) -> Account:
         # Read after the advance: what changed before it is seen, what changes after it raises the epoch.
