@@ -4,6 +4,7 @@ Nothing here decides; each promise is kept by the feature that makes it.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from ipaddress import ip_address
@@ -24,6 +25,9 @@ from .refresh_tokens import RefreshTokens, RefreshTokenStore
 from .revocations import Revocations, RevocationStore
 
 __all__ = ["AuthServices", "Stores"]
+
+# Visible ASCII without what a URL does not hold or what would not mean the issuer: quotes, braces, ? # @ and the like.
+_ISSUER = re.compile(r"[!$-;=A-Z\[\]_a-z~]+")
 
 
 class Stores(Protocol):
@@ -135,6 +139,7 @@ class AuthServices:
         self._maintenance = Maintenance((stores.refresh_tokens, stores.revocations), clock=clock)
         self._opened: AsyncExitStack | None = None
         self._openings = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = asyncio.Lock()
 
     async def open(self) -> None:
@@ -142,19 +147,19 @@ class AuthServices:
 
         Raises what the stores raise, StoreUnavailable or ConfigurationError, and leaves nothing open then.
         """
-        async with self._lock:
+        async with self._turn():
             await self._open()
             self._openings += 1
 
     async def ensure_open(self) -> None:
         """Open, unless somebody has: of concurrent callers one does. The next ``close`` closes."""
         if self._opened is None:
-            async with self._lock:
+            async with self._turn():
                 await self._open()
 
     async def close(self) -> None:
         """Take one opening back; the last one closes, after what was begun is complete. Never opened: nothing."""
-        async with self._lock:
+        async with self._turn():
             self._openings = max(0, self._openings - 1)
             if self._openings == 0 and self._opened is not None:
                 opened, self._opened = self._opened, None
@@ -174,6 +179,13 @@ class AuthServices:
     async def purge(self) -> int:
         """Delete what has expired, in small batches with pauses; how many rows. Raises StoreUnavailable."""
         return await self._maintenance.purge()
+
+    def _turn(self) -> asyncio.Lock:
+        # asyncio's locks belong to one event loop; a test client may bring a new loop for each request.
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._lock = loop, asyncio.Lock()
+        return self._lock
 
     async def _open(self) -> None:
         if self._opened is not None:
@@ -196,11 +208,13 @@ class AuthServices:
 def _check_issuer(issuer: str) -> None:
     try:
         parts = urlsplit(issuer)
-        host = parts.hostname
+        host = parts.hostname if parts.port != 0 else None
     except ValueError:
         host = None
-    if not host or set("?#@ \t\r\n") & set(issuer):
-        raise ConfigurationError("the issuer is a URL without query, fragment and user, as in 'https://api.example'")
+    if not host or not _ISSUER.fullmatch(issuer):
+        raise ConfigurationError(
+            "the issuer is a URL of ASCII characters without query, fragment and user, as in 'https://api.example'"
+        )
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
         raise ConfigurationError("the issuer is an https URL; plain http is for loopback addresses alone")
 
