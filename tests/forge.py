@@ -60,9 +60,9 @@ def with_header(algorithm: str = "ES256", **more: Any) -> str:
     return signed(key, header_of(key, **more), CLAIMS)
 
 
-def with_claims(algorithm: str = "ES256", **more: Any) -> str:
+def with_claims(**more: Any) -> str:
     """Our claims, some of them changed; those that are ``...`` are left out."""
-    key = KEYS[algorithm].current
+    key = KEYS["ES256"].current
     claims = {name: value for name, value in (CLAIMS | more).items() if value is not ...}
     return signed(key, header_of(key), claims)
 
