@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from types import MappingProxyType
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, TypedDict, TypeGuard, get_args
 
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
@@ -239,7 +239,7 @@ def _from_secret(secret: str | bytes) -> SigningKey:
 
 def _signing_key(jwk: JWK) -> SigningKey:
     algorithm = jwk.get("alg")
-    if algorithm not in _KEY_TYPE_OF:
+    if not _is_algorithm(algorithm):
         raise ValueError("it names no alg of ours")
     private = _imported(jwk, algorithm, private=True)
     kid = _kid(jwk, private)
@@ -255,6 +255,10 @@ def _signing_key(jwk: JWK) -> SigningKey:
     if not key.verification.verify(b"halves", key.sign(b"halves")):
         raise ValueError("its private part does not match its public part")
     return key
+
+
+def _is_algorithm(value: object) -> TypeGuard[Algorithm]:
+    return isinstance(value, str) and value in _KEY_TYPE_OF
 
 
 def _public_key(jwk: object) -> VerificationKey:

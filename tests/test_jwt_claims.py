@@ -30,8 +30,8 @@ FOREIGN_AUDIENCES = [
     *(..., None, "", 1, True, [], {}, f"{AUDIENCE}/", AUDIENCE.upper(), f"{AUDIENCE} other"),
     *(["https://other.example"], [AUDIENCE, 1], [[AUDIENCE]], {AUDIENCE: 1}, "https://other.example"),
 ]
-NO_INSTANTS = [None, True, False, "1800000900", [], {}, -1, 1e300, 253_402_300_800, 10**19]
-OTHER_TYPES = [None, "", "JWT", "jwt", "logout+jwt", "at+jwt2", "at", "text/at+jwt", 1, ["at+jwt"], {}]
+NO_INSTANTS: list[Any] = [None, True, False, "1800000900", [], {}, -1, 1e300, 253_402_300_800, 10**19]
+OTHER_TYPES: list[Any] = [None, "", "JWT", "jwt", "logout+jwt", "at+jwt2", "at", "text/at+jwt", 1, ["at+jwt"], {}]
 WORDS = [("", set()), (" a  b ", {"a", "b"}), (["a b"], {"a b"}), ([], set()), (..., set()), ("a\tb", {"a\tb"})]
 
 

@@ -30,7 +30,7 @@ from joserfc.jwk import RSAKey
 
 from asgi_auth.errors import ConfigurationError, InvalidToken, Reason
 from asgi_auth.jwt import JWTIssuer, JWTVerifier
-from asgi_auth.keys import SigningKey, SigningKeys, VerificationKeys
+from asgi_auth.keys import SigningKey, SigningKeys, VerificationKey, VerificationKeys
 
 ALGORITHMS = pytest.mark.parametrize("algorithm", KEYS)
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -234,3 +234,15 @@ def test_an_issuer_can_sign_other_types_and_they_are_no_access_tokens() -> None:
 
     assert refusal(issuer.issue(claims, type="logout+jwt")) is Reason.TOKEN_TYPE_WRONG
     assert refusal(issuer.issue(claims, type="logout+jwt")) is Reason.TOKEN_TYPE_WRONG, "its header is made once"
+
+
+@pytest.mark.requirement("R-17", "refuses")
+def test_whatever_a_library_raises_over_a_signature_it_is_a_bad_one() -> None:
+    def raising(message: bytes, signature: bytes) -> bool:
+        raise OverflowError("an odd signature")
+
+    keys = VerificationKeys([VerificationKey(KEYS["ES256"].current.kid, frozenset({"ES256"}), raising)])
+    with pytest.raises(InvalidToken) as refused:
+        JWTVerifier(ISSUER, AUDIENCE).verify(issued(), keys, NOW)
+
+    assert refused.value.reason is Reason.TOKEN_SIGNATURE_INVALID

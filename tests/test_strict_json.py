@@ -37,6 +37,8 @@ REFUSED = {
     "Infinity": b"[Infinity]",
     "-Infinity": b"[-Infinity]",
     "a number beyond floats": b"[1e999]",
+    "a number beyond floats, beside an escape": b'["\\n", 1e999]',
+    "an integer of 21 digits, beside an escape": b'["\\n", ' + b"1" * 21 + b"]",
     "an integer of 21 digits": b"[" + b"1" * 21 + b"]",
     "an integer of 100,000 digits": b"1" * 100_000,
     "half a surrogate pair": b'"\\ud800"',
