@@ -220,7 +220,7 @@ async def test_a_client_that_leaves_does_not_stop_the_end_of_a_reused_family(wor
 
     world.entries.before["raise_epoch"] = wait
     thief = asyncio.create_task(world.rotate(first))
-    await detected.wait()
+    await asyncio.wait_for(detected.wait(), 30)
     thief.cancel()
     await asyncio.gather(thief, return_exceptions=True)
     go_on.set()
