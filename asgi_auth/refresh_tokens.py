@@ -205,9 +205,8 @@ class RefreshTokens:
     ``reuse_leeway`` the direct parent of an unused child gives the same child again for so many seconds: clients that
     lost an answer are saved, and a thief who comes within that time is not detected yet.
 
-    Lifetimes are in seconds: a refresh token that is not exchanged for ``lifetime`` ends, and a family after
-    ``family_lifetime`` whatever happens. A subject has at most ``families_per_subject`` live families; the oldest ends
-    for a new one.
+    Lifetimes are in seconds: a refresh token not exchanged for ``lifetime`` ends, and a family after
+    ``family_lifetime``. A subject has at most ``families_per_subject`` live families; the oldest ends for a new one.
 
     Lifetimes and a cap not above 0, and a leeway outside of 0 to 60, are a ConfigurationError. All verbs raise
     StoreUnavailable (503) where the store does.
@@ -285,10 +284,10 @@ class RefreshTokens:
     async def rotate(self, refresh_token: str, *, client_id: str) -> Tokens:
         """The next pair for a refresh token, which is spent by it (RFC 6749 §6).
 
-        Raises InvalidToken for whatever is not the live token of a living family of this client. Of any number of
-        concurrent calls with one token, in any number of processes, one gets a pair and the others are reuse; with a
-        leeway all get the same refresh token. Roles and scopes are those the account has now, never more than the
-        family began with. A caller that is cancelled does not interrupt it.
+        Raises InvalidToken for whatever is not the live token of a living family of this client. Of any concurrent
+        calls with one token, in any number of processes, one gets a pair and the others are reuse; with a leeway all
+        get the same. Roles and scopes are those the account has now, never more than the family began with. A caller
+        that is cancelled does not interrupt it.
         """
         parts = parse(refresh_token, prefix=_PREFIX, widths=_WIDTHS)
         if parts is None:
@@ -315,9 +314,9 @@ class RefreshTokens:
         await self._running.ended()
 
     async def _begin(self, family: RefreshFamily) -> None:
-        cap, now = self._families_per_subject, family.created_at
-        for family_id in await self._store.create(family, families_per_subject=cap, now=now):
-            await self._end_access(family_id)
+        cap = self._families_per_subject
+        for ended in await self._store.create(family, families_per_subject=cap, now=family.created_at):
+            await self._end_access(ended)
 
     async def _rotate(self, family_id: str, member_secret: str, secret: str, *, client_id: str) -> Tokens:
         now = self._clock.now()
