@@ -8,7 +8,8 @@ Everything runs in one process without a server; rounds are interleaved, medians
 a token seen before; cold is one verification from the signature up, of a token with the seven claims that RFC 9068
 requires (ours have twelve: "all claims"). Targets: 1 (warm: at most 2.0 of the floor, 20 times cheaper than
 Starlette's AuthenticationMiddleware with PyJWT), 2 (cold HS256: at most 1.25 of the floor, 4.5 times faster than
-PyJWT, 2.3 times faster than the best peer), 3 (over the raw verification: RS256 1.5, ES256 1.2, EdDSA 1.15). Leaves with 1 where a target is missed, but never with ``--quick``.
+PyJWT, 2.3 times faster than the best peer), 3 (over the raw verification: RS256 1.5, ES256 1.2, EdDSA 1.15). Leaves
+with 1 where a target is missed, but never with ``--quick``.
 """
 
 import argparse

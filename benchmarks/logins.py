@@ -61,7 +61,7 @@ async def measure(name: str, hashing: HashingPool | None, seconds: float, figure
     accounts = await one_account(hashing or HashingPool())
     ends = time.perf_counter() + seconds
     logins = [log_in(accounts, ends) for _ in range(IN_FLIGHT if hashing else 0)]
-    lags, other, *counts = await asyncio.gather(lag(ends), other_work(ends), *logins)
+    lags, other, counts = await asyncio.gather(lag(ends), other_work(ends), asyncio.gather(*logins))
     took = time.perf_counter() - ends + seconds
     await accounts.close()
     figures[f"{name}: logins/s"].append(sum(counts) / took)

@@ -95,11 +95,11 @@ async def live(websocket: WebSocket) -> None:
         await websocket.send_text(text)
 
 
-def build(database: Path, url: str) -> AuthStack:
-    """The application: its routes, its services, its policy."""
+def build(database: Path, url: str, port: int) -> AuthStack:
+    """The application: its routes, its services, its policy. ``url`` is where people find it."""
     auth = AuthServices(
         stores=SQLiteStores(database),
-        issuer=url,
+        issuer=f"http://127.0.0.1:{port}",  # only a name here; in production the https URL of your API
         signing_keys=SigningKeys.load_or_generate(database.with_suffix(".signing-keys.json")),
         roles=Roles({"user": {"read:articles", "write:articles"}, "admin": {"*"}}),
         default_roles={"user"},
@@ -162,8 +162,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--database", type=Path, default=Path("quickstart.db"))
     options = parser.parse_args()
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    uvicorn.run(build(options.database, f"http://{host}:{options.port}"), host=options.host, port=options.port)
+    host = "127.0.0.1" if options.host in {"0.0.0.0", "::"} else options.host
+    url = f"http://[{host}]:{options.port}" if ":" in host else f"http://{host}:{options.port}"
+    uvicorn.run(build(options.database, url, options.port), host=options.host, port=options.port)
 
 
 if __name__ == "__main__":

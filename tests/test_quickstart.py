@@ -35,7 +35,7 @@ class Quickstart:
     printed: str
 
     def post(self, path: str, document: object = None, *, token: str = "") -> httpx.Response:
-        return self.client.post(path, headers=bearer(token), **({} if document is None else {"json": document}))
+        return self.client.post(path, headers=bearer(token), json=document)
 
     def status(self, path: str, token: str = "") -> int:
         return self.client.get(path, headers=bearer(token)).status_code

@@ -77,7 +77,7 @@ async def test_an_authorization_header_of_any_kind_does_not_block_a_login(visit:
     answer = await visit.client.post(
         "/auth/login",
         json={"email": EMAIL, "password": PASSWORD},
-        headers={"Authorization": header.encode("latin-1")},
+        headers={b"Authorization": header.encode("latin-1")},
     )
 
     assert answer.status_code == 200

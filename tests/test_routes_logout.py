@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 from sites import ISSUER, Site, site
 
+from asgi_auth.errors import StoreUnavailable
+from asgi_auth.stores import MemoryStores
 from asgi_auth.testing.clock import FakeClock
 
 WEEK = 7 * 86400
@@ -88,9 +90,7 @@ async def test_logging_out_again_is_204_too(visit: Site) -> None:
 @pytest.mark.parametrize("authorization", [None, "Basic eDp5"])
 async def test_no_credential_at_all_is_401(visit: Site, document: object, authorization: str | None) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
-    answer = await visit.client.post(
-        "/auth/logout", headers=headers, **({} if document is None else {"json": document})
-    )
+    answer = await visit.client.post("/auth/logout", headers=headers, json=document)
 
     assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
     assert answer.headers["www-authenticate"] == f'Bearer realm="{ISSUER}"'
@@ -136,3 +136,26 @@ async def test_an_access_token_that_came_from_no_sign_in_ends_alone(visit: Site)
     await visit.post("logout", token=token)
 
     assert (await visit.get("/private", token)).status_code == 401
+
+
+@pytest.mark.requirement("R-31", "refuses")
+@pytest.mark.parametrize("failing", ["refresh_tokens", "revocations"])
+async def test_a_logout_that_a_store_did_not_take_is_503_and_ends_everything_when_it_is_repeated(
+    clock: FakeClock, failing: str
+) -> None:
+    """CVE-2020-15223: an ending that is acknowledged has happened."""
+    stores = MemoryStores()
+    async with site(clock, stores=stores) as visit:
+        tokens = await visit.sign_up()
+        store = getattr(stores, failing)
+        revoke = store.revoke
+
+        async def down(*arguments: object, **more: object) -> None:
+            raise StoreUnavailable
+
+        store.revoke = down
+        assert (await visit.post("logout", token=tokens["access_token"])).status_code == 503
+        store.revoke = revoke
+        assert (await visit.post("logout", token=tokens["access_token"])).status_code == 204
+
+        assert await is_dead(visit, tokens) == (True, True)

@@ -124,7 +124,9 @@ def with_quart(auth: AuthServices, events: list[str]) -> ASGIApp:
     @app.websocket("/live")
     async def echo() -> None:
         caller = check(quart.websocket)
-        await quart.websocket.send(f"{caller.subject}: {await quart.websocket.receive()}")
+        message = await quart.websocket.receive()
+        assert isinstance(message, str)
+        await quart.websocket.send(f"{caller.subject}: {message}")
 
     @app.websocket("/late")
     async def late() -> None:

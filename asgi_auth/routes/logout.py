@@ -38,7 +38,8 @@ async def _end(access_token: bytes, services: AuthServices) -> None:
         caller = await services.access_tokens.verify(access_token, expired_for=services.refresh_token_lifetime)
     except InvalidToken:
         return
-    await services.access_tokens.revoke(caller)
     family_id = caller.claims.get("sid")
+    # The family first: where it fails, the access token is still good for another attempt.
     if family_id is not None:
         await services.refresh_tokens.revoke_family(family_id)
+    await services.access_tokens.revoke(caller)
