@@ -1,28 +1,24 @@
 """The README's code runs, and says what is true."""
 
 import importlib
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from readme import BLOCKS, README, write_blocks
 from sites import EMAIL, PASSWORD, serving
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
 SETUP = "python3 -m venv .venv && .venv/bin/python -m pip install -e"
 RUN = f"{SETUP} '.[examples]' && .venv/bin/python examples/quickstart.py"
 TEST = f"{SETUP} '.[dev]' && .venv/bin/python -m pytest"
-BLOCKS = re.findall(r"^```python\n# (myapp/\w+\.py)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture
 def myapp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The README's files, in a folder of their own."""
-    (tmp_path / "myapp").mkdir()
-    for name, code in BLOCKS:
-        (tmp_path / name).write_text(code)
+    write_blocks(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     yield

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from readme import write_blocks
 
 ROOT = Path(__file__).parent.parent
 GUARDS = ROOT / "tests" / "typed" / "guards.py"
-MYPY = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--output=json"]
+MYPY = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--explicit-package-bases", "--output=json"]
 PYRIGHT = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable]
 FORGETFUL = """from typing import Any
 from asgi_auth.middleware.authorization import get_auth
@@ -21,8 +22,12 @@ Checker = Callable[[Path], list[int]]
 
 
 def run(command: list[str], path: Path) -> str:
-    environment = os.environ | {"MYPYPATH": str(ROOT)}
-    done = subprocess.run([*command, str(path)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    folder = path if path.is_dir() else ROOT
+    environment = os.environ | {"MYPYPATH": os.pathsep.join({str(ROOT), str(folder)})}
+    done = subprocess.run(
+        [*command, str(path)], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode in {0, 1}, done.stderr
     return done.stdout
 
 
@@ -41,6 +46,13 @@ CHECKERS = pytest.mark.parametrize("checker", [mypy, pyright])
 @CHECKERS
 def test_code_around_four_frameworks_type_checks(checker: Checker) -> None:
     assert checker(GUARDS) == []
+
+
+@CHECKERS
+def test_the_code_of_the_readme_type_checks(checker: Checker, tmp_path: Path) -> None:
+    write_blocks(tmp_path)
+
+    assert checker(tmp_path) == []
 
 
 @CHECKERS
