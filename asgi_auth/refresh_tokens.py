@@ -204,7 +204,6 @@ class RefreshTokens:
     digests alone. Presenting a spent one again is reuse: the family ends, and everything of its subject with it. With a
     ``reuse_leeway`` the direct parent of an unused child gives the same child again for so many seconds: clients that
     lost an answer are saved, and a thief who comes within that time is not detected yet.
-
     Lifetimes are in seconds: a refresh token not exchanged for ``lifetime`` ends, and a family after
     ``family_lifetime``. A subject has at most ``families_per_subject`` live families; the oldest ends for a new one.
 
@@ -286,8 +285,7 @@ class RefreshTokens:
 
         Raises InvalidToken for whatever is not the live token of a living family of this client. Of any concurrent
         calls with one token, in any number of processes, one gets a pair and the others are reuse; with a leeway all
-        get the same. Roles and scopes are those the account has now, never more than the family began with. A caller
-        that is cancelled does not interrupt it.
+        get the same. Roles and scopes are those the account has now, never more than the family began with.
         """
         parts = parse(refresh_token, prefix=_PREFIX, widths=_WIDTHS)
         if parts is None:
@@ -303,11 +301,11 @@ class RefreshTokens:
         if parts is None:
             return False
         family_id, member_secret, _ = parts
-        return await self._running.run(self._end(family_id, digest(member_secret)))
+        return await self._running.run(self._end(family_id, digest(member_secret))) is not None
 
     async def revoke_family(self, family_id: str) -> bool:
         """End a family by its id, the ``sid`` of its access tokens, as ``revoke`` does. An id proves nothing."""
-        return await self._running.run(self._end(family_id, None))
+        return await self._running.run(self._end(family_id, None)) is not None
 
     async def close(self) -> None:
         """Complete what was begun."""
@@ -354,17 +352,19 @@ class RefreshTokens:
     async def _present_account(self, family: RefreshFamily) -> Account:
         # Read after the advance: what changed before it is seen, what changes after it raises the epoch.
         account = await self._accounts.get(family.subject)
-        if account is not None and not account.is_disabled and account.epoch <= family.epoch:
-            return account
-        await self._end(family.family_id, None)
-        raise InvalidToken(_why_not(account))
+        if account is None or account.is_disabled or account.epoch > family.epoch:
+            ended = await self._end(family.family_id, None)
+            # Reuse that was found meanwhile: every race has its one winner, whose tokens are dead already.
+            if account is None or account.is_disabled or ended is None or ended.revoked_by is None:
+                raise InvalidToken(_why_not(account))
+        return account
 
-    async def _end(self, family_id: str, member_digest: bytes | None) -> bool:
+    async def _end(self, family_id: str, member_digest: bytes | None) -> RefreshFamily | None:
         # The row first: a caller who was not answered repeats it with what must still be good for that.
         family = await self._store.revoke(family_id, member_digest=member_digest, now=self._clock.now())
         if family is not None:
             await self._end_access(family_id)
-        return family is not None
+        return family
 
     async def _end_access(self, family_id: str) -> None:
         if self._revocations is not None:
