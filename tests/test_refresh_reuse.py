@@ -227,3 +227,17 @@ async def test_a_client_that_leaves_does_not_stop_the_end_of_a_reused_family(wor
     await world.auth.refresh_tokens.close()
     await world.auth.accounts.close()
     assert not await world.is_alive(other)
+
+
+@pytest.mark.requirement("R-28", "refuses")
+async def test_the_winner_of_a_race_is_told_so_although_reuse_has_ended_what_it_won(world: Families) -> None:
+    tokens = await world.sign_in()
+
+    async def somebody_else_presents_it_too() -> None:
+        assert await world.refused(tokens) is Reason.REFRESH_REUSED
+
+    world.entries.after["advance"] = somebody_else_presents_it_too
+    won = await world.rotate(tokens)
+
+    assert not await world.access_is_good(won)
+    assert await world.refused(won) is Reason.REFRESH_EXPIRED
