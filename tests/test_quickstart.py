@@ -68,10 +68,11 @@ def printed_until_ready(process: "subprocess.Popen[str]") -> str:
 
 
 @contextmanager
-def running(folder: Path, **environment: str) -> Iterator[Quickstart]:
+def running(folder: Path, *, host: str = "127.0.0.1", **environment: str) -> Iterator[Quickstart]:
     """The quickstart in ``folder``; ends it as an operator would, and expects it to end."""
     port = free_port()
-    command = [sys.executable, "-W", "error", str(QUICKSTART), "--port", str(port), "--database", "quickstart.db"]
+    options = ["--host", host, "--port", str(port), "--database", "quickstart.db"]
+    command = [sys.executable, "-W", "error", str(QUICKSTART), *options]
     inherited = {name: value for name, value in os.environ.items() if name != "QUICKSTART_ADMIN_PASSWORD"}
     inherited["PYTHONPATH"] = os.pathsep.join([str(ROOT), *sys.path])
     process = subprocess.Popen(
@@ -248,3 +249,10 @@ def test_a_password_that_is_not_acceptable_stops_the_start(tmp_path: Path) -> No
 
     with pytest.raises(AssertionError, match="QUICKSTART_ADMIN_PASSWORD is not acceptable"), quickstart:
         pass
+
+
+def test_it_listens_on_every_address_where_that_is_asked_for(tmp_path: Path) -> None:
+    with running(tmp_path, host="0.0.0.0") as quickstart:
+        assert f"{quickstart.url}/auth/login" in quickstart.printed
+        assert quickstart.post("/auth/register", ADA).status_code == 201
+        assert quickstart.status("/articles", quickstart.login()["access_token"]) == 200
