@@ -207,8 +207,7 @@ class RefreshTokens:
     Lifetimes are in seconds: a refresh token not exchanged for ``lifetime`` ends, and a family after
     ``family_lifetime``. A subject has at most ``families_per_subject`` live families; the oldest ends for a new one.
 
-    Lifetimes and a cap not above 0, and a leeway outside of 0 to 60, are a ConfigurationError. All verbs raise
-    StoreUnavailable (503) where the store does.
+    Impossible lifetimes, caps and leeways are a ConfigurationError. All verbs raise StoreUnavailable with the store.
     """
 
     def __init__(
@@ -253,11 +252,12 @@ class RefreshTokens:
     ) -> Tokens:
         """The first pair of a new family, for an account that has just proved itself (or did ``authenticated_at``).
 
-        ``account`` is as it was read with the proof: where its epoch has risen since, the pair is void. ``scopes``
-        narrow it; more than its roles grant is InsufficientScope, a disabled account InvalidCredentials.
+        ``account`` is as it was read with the proof; InvalidCredentials where it is disabled or its epoch is known to
+        have risen since. More ``scopes`` than its roles grant are InsufficientScope.
         """
-        if account.is_disabled:
-            raise InvalidCredentials(Reason.ACCOUNT_DISABLED)
+        known = 0 if self._revocations is None else self._revocations.subject_epoch(account.subject)
+        if account.is_disabled or account.epoch < known:
+            raise InvalidCredentials(_why_not(account))
         now = self._clock.now()
         wanted = None if scopes is None else frozenset(scopes)
         if wanted is not None and narrow(self._roles.scopes(account.roles), wanted) is None:

@@ -208,19 +208,23 @@ class Revocations:
         try:
             async with asyncio.timeout(_DEADLINE):
                 changes = await self._store.changes_since(self._cursor)
+            self._apply(changes)
         except Exception as error:
             # Whatever went wrong, the staleness rule refuses requests until it goes right again.
             self._note(type(error).__name__)
             return False
+        self._as_of = start
+        self._note(None)
+        return True
+
+    def _apply(self, changes: Changes) -> None:
+        self._as_of = -math.inf  # a store that answers nonsense must not leave half of it in force
         if changes.restart:
             self._live.clear()
             self.version += 1
             self._learn(self._own)
         self._learn(changes.items)
         self._cursor = changes.cursor
-        self._as_of = start
-        self._note(None)
-        return True
 
     def _note(self, failure: str | None) -> None:
         if failure is not None and self._is_answering:

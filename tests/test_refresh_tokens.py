@@ -283,13 +283,23 @@ async def test_the_row_of_the_account_decides_even_where_nobody_told_the_familie
 
 
 @pytest.mark.requirement("R-31", "refuses")
-async def test_a_sign_in_that_began_before_the_ending_is_void(world: Families) -> None:
-    """The account was read, then the password changed, then the family was made."""
+async def test_a_sign_in_that_began_before_the_ending_is_refused(world: Families) -> None:
+    """The account was read, then the password changed, then the family was to be made, however much later."""
     account = await world.anna()
     await world.auth.accounts.end_credentials("anna")
+    with pytest.raises(InvalidCredentials) as refused:
+        await world.auth.refresh_tokens.issue(account, client_id=CLIENT)
+    assert refused.value.reason is Reason.EPOCH_OLD
+
+
+@pytest.mark.requirement("R-31", "refuses")
+async def test_a_sign_in_that_began_before_an_ending_elsewhere_is_void(world: Families) -> None:
+    account = await world.anna()
+    await world.stores.accounts.raise_epoch("anna", 1)  # another worker; the feed does not tell of it yet
     tokens = await world.auth.refresh_tokens.issue(account, client_id=CLIENT)
+    await world.auth.accounts.end_credentials("anna", at_least=1)
     assert not await world.access_is_good(tokens)
-    assert await world.refused(tokens) is Reason.EPOCH_OLD
+    assert await world.refused(tokens) is Reason.REFRESH_EXPIRED
 
 
 BAD = Families()

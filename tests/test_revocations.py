@@ -4,6 +4,8 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -23,6 +25,7 @@ class Feed(MemoryRevocations):
         super().__init__()
         self.queries = 0
         self.failure: Exception | None = None
+        self.nonsense: Any = None
         self.after_read: Callable[[], Awaitable[object]] | None = None
 
     def forget(self) -> None:
@@ -33,7 +36,7 @@ class Feed(MemoryRevocations):
         self.queries += 1
         if self.failure is not None:
             raise self.failure
-        changes = await super().changes_since(cursor)
+        changes = self.nonsense or await super().changes_since(cursor)
         if self.after_read is not None:
             await self.after_read()
         return changes
@@ -189,6 +192,20 @@ async def test_a_feed_that_fails_is_stale_whatever_it_raises(
     assert caught.value.status_code == 503
     assert "secret" not in str(caught.value)
     assert revocations.is_revoked(TOKEN, "a")
+    assert not revocations.is_fresh()
+
+
+@pytest.mark.requirement("R-91", "refuses")
+async def test_a_feed_that_answers_nonsense_decides_nothing(
+    feed: Feed, revocations: Revocations, clock: FakeClock
+) -> None:
+    """Half of a new set must not stand in for the old one."""
+    await add(feed, "a")
+    await revocations.ensure_fresh()
+    clock.advance(2)
+    feed.nonsense = SimpleNamespace(items=(None,), cursor=Cursor("other", 1), restart=True)
+    with pytest.raises(Stale):
+        await revocations.ensure_fresh()
     assert not revocations.is_fresh()
 
 
