@@ -52,7 +52,7 @@ class BearerMiddleware:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI."""
-        if not is_request(scope):
+        if scope["type"] != "http" and not is_request(scope):
             await self.app(scope, receive, send)
             return
         auth: Auth
