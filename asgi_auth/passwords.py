@@ -261,7 +261,7 @@ class PasswordPolicy:
 @cache
 def common_passwords() -> frozenset[str]:
     """The shipped list: passwords of 8 or more characters that are known to be common, in lower case."""
-    text = resources.files(__package__).joinpath("common_passwords.txt").read_text(encoding="utf-8")
+    text = resources.files("asgi_auth").joinpath("common_passwords.txt").read_text(encoding="utf-8")
     return frozenset(line for line in text.splitlines() if line != "#" and not line.startswith("# "))
 
 

@@ -6,7 +6,7 @@ Nothing here decides; each promise is kept by the feature that makes it.
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from ipaddress import ip_address
 from typing import Protocol, Self
 from urllib.parse import urlsplit
@@ -206,17 +206,19 @@ class AuthServices:
 
 
 def _check_issuer(issuer: str) -> None:
-    try:
-        parts = urlsplit(issuer)
-        host = parts.hostname if parts.port != 0 else None
-    except ValueError:
-        host = None
-    if not host or not _ISSUER.fullmatch(issuer):
-        raise ConfigurationError(
-            "the issuer is a URL of ASCII characters without query, fragment and user, as in 'https://api.example'"
-        )
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+    scheme, host = _scheme_and_host(issuer)
+    if scheme != "https" and not (scheme == "http" and _is_loopback(host)):
         raise ConfigurationError("the issuer is an https URL; plain http is for loopback addresses alone")
+
+
+def _scheme_and_host(issuer: str) -> tuple[str, str]:
+    with suppress(ValueError):
+        parts = urlsplit(issuer)
+        if parts.hostname and parts.port != 0 and _ISSUER.fullmatch(issuer):
+            return parts.scheme, parts.hostname
+    raise ConfigurationError(
+        "the issuer is a URL of ASCII characters without query, fragment and user, as in 'https://api.example'"
+    )
 
 
 def _is_loopback(host: str) -> bool:

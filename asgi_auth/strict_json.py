@@ -53,7 +53,7 @@ def _read_plain(text: str) -> Any:
     try:
         value, end = _PLAIN_DECODER.raw_decode(text)
     except ValueError:
-        end = -1
+        value, end = None, -1
     if end != len(text):
         return _DECODER.decode(text)  # white space around it, or no JSON
     # Every quotation mark begins or ends a string here, so a member that another one replaced is a string too few.

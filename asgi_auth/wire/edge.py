@@ -222,7 +222,7 @@ def _challenges(edge: Edge, scope: Scope, refusal: Refusal) -> tuple[str, ...]:
 
 
 def _challenged(message: Message, challenges: tuple[str, ...]) -> Message:
-    headers = list(message.get("headers") or ())
+    headers: list[tuple[bytes, bytes]] = list(message.get("headers") or ())
     if any(name.lower() == b"www-authenticate" for name, _ in headers):
         return message
     added = [(b"www-authenticate", challenge.encode("latin-1")) for challenge in challenges]

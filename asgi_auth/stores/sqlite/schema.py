@@ -54,7 +54,8 @@ def require_wal(mode: str) -> None:
 
 def load_migrations() -> tuple[Migration, ...]:
     """The steps that this version of the package knows, in order."""
-    found = (file for file in files(__package__).joinpath("migrations").iterdir() if file.name.endswith(".sql"))
+    folder = files("asgi_auth.stores.sqlite").joinpath("migrations")
+    found = (file for file in folder.iterdir() if file.name.endswith(".sql"))
     steps = (Migration(int(file.name[:4]), file.name.removesuffix(".sql"), file.read_text("utf-8")) for file in found)
     return tuple(sorted(steps, key=lambda step: step.version))
 
