@@ -11,11 +11,12 @@ least 0.95 of what it is without logins. Needs two CPUs. Leaves with 1 where a t
 
 import argparse
 import asyncio
+import math
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from statistics import median, quantiles
+from statistics import median
 from typing import TypeVar
 
 from asgi_auth.accounts import Accounts
@@ -66,7 +67,7 @@ async def measure(name: str, hashing: HashingPool | None, seconds: float, figure
     await accounts.close()
     figures[f"{name}: logins/s"].append(sum(counts) / took)
     figures[f"{name}: other work/s"].append(other / took)
-    figures[f"{name}: lag p99 ms"].append(1_000 * quantiles(lags, n=100)[98])
+    figures[f"{name}: lag p99 ms"].append(1_000 * p99(lags))
 
 
 async def one_account(hashing: HashingPool) -> Accounts:
@@ -111,6 +112,11 @@ async def lag(ends: float) -> list[float]:
         await asyncio.sleep(0.001)
         late.append(time.perf_counter() - now - 0.001)
     return late
+
+
+def p99(values: list[float]) -> float:
+    # By nearest rank, since a loop that hashes inline may let the clock be read only once.
+    return sorted(values)[math.ceil(0.99 * len(values)) - 1]
 
 
 def report(figures: Figures) -> bool:
