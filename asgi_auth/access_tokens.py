@@ -6,7 +6,7 @@ introspection, sender-constrained tokens.
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -15,8 +15,9 @@ from .clock import SKEW_BUDGET, SYSTEM_CLOCK, Clock
 from .errors import ConfigurationError, InvalidToken, Reason
 from .jwt import JWTIssuer, JWTVerifier, VerifiedToken
 from .keys import VerificationKeys
+from .live import LiveConnections, LiveCredential
 from .principal import Principal
-from .revocations import RevocationKind, Revocations
+from .revocations import Revocable, RevocationKind, Revocations
 from .tokens import mint_id
 
 __all__ = ["AccessToken", "AccessTokens"]
@@ -39,7 +40,7 @@ class _Verified:
     """A cached token: its signature and its claims hold; what may change since then is asked again."""
 
     principal: Principal
-    token: VerifiedToken
+    revocable: Revocable
     begins_at: float
     ends_at: float
     version: int
@@ -83,6 +84,7 @@ class AccessTokens:
         self._verifier = verifier
         self._keys = keys
         self._revocations = revocations
+        self._live = None if revocations is None else LiveConnections(revocations, clock=clock)
         self._clock = clock
         self._cache: OrderedDict[bytes, _Verified] = OrderedDict()
         self._cache_size = cache_size
@@ -134,7 +136,7 @@ class AccessTokens:
         if not (entry.begins_at <= self._clock.now() < entry.ends_at and self._revocations.is_fresh()):
             return None
         if entry.version != self._revocations.version:
-            if _is_ended(entry.token, self._revocations):
+            if self._revocations.has_ended(entry.revocable):
                 return None
             entry.version = self._revocations.version
         return entry.principal
@@ -152,9 +154,23 @@ class AccessTokens:
             await self._revocations.ensure_fresh()
             # Time has passed meanwhile.
             verified = self._verifier.verify(token, self._keys, self._clock.now(), expired_for=expired_for)
-        if _is_ended(verified, self._revocations):
+        principal = _principal(verified)
+        if self._revocations.has_ended(revocable := _revocable(principal)):
             raise InvalidToken(Reason.TOKEN_REVOKED)
-        return self._keep(token, verified, self._revocations.version)
+        begins_at = max(verified.issued_at or 0.0, verified.not_before or 0.0) - self._verifier.leeway
+        ends_at = verified.expires_at + self._verifier.expiry_leeway
+        self._keep(token, _Verified(principal, revocable, begins_at, ends_at, self._revocations.version))
+        return principal
+
+    def watch(self, principal: Principal, end: Callable[[], None]) -> Callable[[], None]:
+        """Call ``end`` once, when the token of ``principal`` expires or is revoked, or its subject's epoch rises.
+
+        Call what is returned when nobody waits for it any more. Without revocations nothing is ever ended.
+        """
+        if self._live is None or principal.expires_at is None:
+            return _nothing
+        ends_at = principal.expires_at + self._verifier.expiry_leeway
+        return self._live.add(LiveCredential(_revocable(principal), ends_at), end)
 
     async def revoke(self, principal: Principal) -> None:
         """End the token that ``principal`` was read from: here at once, elsewhere within ``max_staleness``.
@@ -170,15 +186,11 @@ class AccessTokens:
         if until > self._clock.now():
             await self._revocations.revoke(RevocationKind.TOKEN, principal.credential_id, until=until)
 
-    def _keep(self, token: str | bytes, verified: VerifiedToken, version: int) -> Principal:
-        principal = _principal(verified)
-        begins_at = max(verified.issued_at or 0.0, verified.not_before or 0.0) - self._verifier.leeway
-        ends_at = verified.expires_at + self._verifier.expiry_leeway
+    def _keep(self, token: str | bytes, entry: _Verified) -> None:
         raw = token if isinstance(token, bytes) else token.encode()
-        self._cache[sha256(raw).digest()] = _Verified(principal, verified, begins_at, ends_at, version)
+        self._cache[sha256(raw).digest()] = entry
         if len(self._cache) > self._cache_size:
             self._cache.popitem(last=False)
-        return principal
 
 
 def _principal(token: VerifiedToken) -> Principal:
@@ -195,10 +207,15 @@ def _principal(token: VerifiedToken) -> Principal:
     )
 
 
-def _is_ended(token: VerifiedToken, revocations: Revocations) -> bool:
-    return (
-        revocations.is_revoked(RevocationKind.TOKEN, token.jti)
-        or revocations.is_revoked(RevocationKind.SESSION, token.sid)
-        or revocations.is_revoked(RevocationKind.CLIENT, token.client_id)
-        or (token.epoch or 0) < revocations.subject_epoch(token.subject)
+def _revocable(principal: Principal) -> Revocable:
+    ids = (
+        (RevocationKind.TOKEN, principal.credential_id),
+        (RevocationKind.SESSION, principal.claims.get("sid")),
+        (RevocationKind.CLIENT, principal.client_id),
     )
+    epoch: int = principal.claims.get("epoch") or 0
+    return Revocable(tuple((kind, id) for kind, id in ids if id is not None), principal.subject, epoch)
+
+
+def _nothing() -> None:
+    pass

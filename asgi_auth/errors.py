@@ -102,6 +102,17 @@ class Reason(StrEnum):
     REFRESH_EXPIRED = "refresh_expired"
     REFRESH_REUSED = "refresh_reused"
     REFRESH_SCOPE_WIDENED = "refresh_scope_widened"
+    # API keys
+    KEY_MALFORMED = "key_malformed"
+    KEY_UNKNOWN = "key_unknown"
+    KEY_EXPIRED = "key_expired"
+    KEY_REVOKED = "key_revoked"
+    KEY_REPEATED = "key_repeated"
+    KEY_LIMIT_REACHED = "key_limit_reached"
+    # sessions
+    ORIGIN_REFUSED = "origin_refused"
+    CSRF_TOKEN_WRONG = "csrf_token_wrong"
+    CREDENTIAL_NARROWED = "credential_narrowed"
     # accounts
     ACCOUNT_UNKNOWN = "account_unknown"
     ACCOUNT_DISABLED = "account_disabled"

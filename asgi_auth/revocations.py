@@ -6,7 +6,7 @@ Each worker holds the live revocations in memory and follows its store's feed.
 import asyncio
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -15,7 +15,7 @@ from typing import Protocol
 from .clock import SYSTEM_CLOCK, Clock
 from .errors import ConfigurationError, Stale, StoreUnavailable
 
-__all__ = ["Changes", "Cursor", "Revocation", "RevocationKind", "RevocationStore", "Revocations"]
+__all__ = ["Changes", "Cursor", "Revocable", "Revocation", "RevocationKind", "RevocationStore", "Revocations"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,17 @@ class Revocation:
     """For ``subject``: the lowest epoch that is still accepted; else None."""
     until: float
     """When the last credential it can concern has expired by itself; seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revocable:
+    """What the feed can end a credential by."""
+
+    ids: tuple[tuple[RevocationKind, str], ...]
+    """Each of them ends it."""
+    subject: str
+    epoch: int | None
+    """The subject's epoch when it was issued: a higher one ends it; None where it outlives epochs (API keys)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +138,7 @@ class Revocations:
         self._is_answering = True
         self._query: asyncio.Task[bool] | None = None
         self._follower: asyncio.Task[None] | None = None
+        self._listeners: list[Callable[[Revocation | None], None]] = []
         self.version = 0
         """Rises with every change that was learned: what was checked at this version needs no second look."""
 
@@ -134,7 +146,11 @@ class Revocations:
         """Learn what is revoked and begin to follow. Raises StoreUnavailable. Idempotent."""
         if not self._is_following():
             await self._asked()
-        if not self._is_following():  # nobody else began while we asked
+        self.follow()
+
+    def follow(self) -> None:
+        """Begin to follow, unless somebody has: until ``close``."""
+        if not self._is_following():
             self._follower = asyncio.create_task(self._follow())
 
     async def close(self) -> None:
@@ -159,8 +175,24 @@ class Revocations:
             self._own.append(item)
         self._learn((item,))
 
-    def is_revoked(self, kind: RevocationKind, id: str | None) -> bool:
-        """Whether ``id`` was revoked as a ``kind``; never for None."""
+    def listen(self, learned: Callable[[Revocation | None], None]) -> None:
+        """Call ``learned`` with every revocation as it becomes known here; None: all that was known is void.
+
+        After None the whole live set follows. One that is known already comes again where it was made again. What
+        ``learned`` does must be short: it is called within the query.
+        """
+        self._listeners.append(learned)
+
+    def has_ended(self, credential: Revocable) -> bool:
+        """Whether anything that is known ends ``credential``."""
+        live = self._live
+        for key in credential.ids:
+            if key in live:
+                return True
+        return credential.epoch is not None and credential.epoch < self.subject_epoch(credential.subject)
+
+    def is_revoked(self, kind: RevocationKind, id: str) -> bool:
+        """Whether ``id`` was revoked as a ``kind``."""
         return (kind, id) in self._live
 
     def subject_epoch(self, subject: str) -> int:
@@ -222,6 +254,7 @@ class Revocations:
         if changes.restart:
             self._live.clear()
             self.version += 1
+            self._tell(None)
             self._learn(self._own)
         self._learn(changes.items)
         self._cursor = changes.cursor
@@ -246,8 +279,13 @@ class Revocations:
             if merged != known:
                 self._live[item.kind, item.id] = merged
                 self.version += 1
+            self._tell(item)
         if len(self._live) >= self._prune_at:
             self._prune()
+
+    def _tell(self, item: Revocation | None) -> None:
+        for learned in self._listeners:
+            learned(item)
 
     def _prune(self) -> None:
         now = self._clock.now()

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ class Tokens:
 
     def __init__(self) -> None:
         self.known = {b"user": USER, b"admin": ADMIN}
+        self.watched: dict[Principal, Callable[[], None]] = {}
         self.warm: dict[bytes, Principal] = {}
 
     def cached(self, token: bytes, /) -> Principal | None:
@@ -34,6 +35,10 @@ class Tokens:
             raise InvalidToken(Reason.TOKEN_MALFORMED)
         self.warm[token] = self.known[token]
         return self.known[token]
+
+    def watch(self, principal: Principal, end: Callable[[], None], /) -> Callable[[], None]:
+        self.watched[principal] = end
+        return lambda: self.watched.__delitem__(principal)
 
 
 def bearer(token: str) -> list[tuple[bytes, bytes]]:

@@ -26,7 +26,20 @@ PRIMITIVES = {
     "strict_json",
     "tokens",
 }
-FEATURES = {"access_tokens", "accounts", "authorization", "maintenance", "refresh_tokens", "revocations"}
+FEATURES = {
+    "access_tokens",
+    "accounts",
+    "api_keys",
+    "authorization",
+    "feed_cache",
+    "live",
+    "maintenance",
+    "one_time",
+    "present_accounts",
+    "refresh_tokens",
+    "revocations",
+    "sessions",
+}
 MAY_IMPORT = {
     "values": {"values"},
     "primitives": {"values", "primitives"},

@@ -1,5 +1,6 @@
 """Bearer tokens from the Authorization header (RFC 6750 §2.1); never from a body or a query (§2.2, §2.3)."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..errors import InvalidRequest, Reason, Refusal
@@ -32,6 +33,10 @@ class BearerTokens(Protocol):
         """The token's principal, or a Refusal."""
         ...
 
+    def watch(self, principal: Principal, end: Callable[[], None], /) -> Callable[[], None]:
+        """Call ``end`` once, when the token of ``principal`` ends; what is returned stops that."""
+        ...
+
 
 class BearerMiddleware:
     """Reads ``Authorization: Bearer`` and puts the caller in ``scope["auth"]`` and ``scope["user"]``.
@@ -46,6 +51,7 @@ class BearerMiddleware:
         self.app = app
         self._cached = access_tokens.cached
         self._verify = access_tokens.verify
+        self._watch = access_tokens.watch
         self._realm = access_tokens.realm
         self._challenge = bearer(self._realm)
         self._anonymous = Anonymous((self._challenge,))
@@ -68,7 +74,7 @@ class BearerMiddleware:
         except Refusal as refusal:
             await refuse(scope, receive, send, refusal, challenges=for_presented(refusal, self._realm))
             return
-        await pass_on(self.app, scope, receive, send, auth, self._realm)
+        await pass_on(self.app, scope, receive, send, auth, self._realm, self._watch)
 
     async def _cold(self, scope: Scope, value: bytes) -> Auth:
         token = bearer_token(value)

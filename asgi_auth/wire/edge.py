@@ -10,6 +10,7 @@ websocket's a bare close. So ``check`` notes its refusal here, and the edge puts
 (c) a close after accept becomes 4401 or 4403;
 (d) a missing challenge is added where the status is the refusal's.
 
+A response whose end is open, and a socket that is accepted, end when the credential of their caller does (``ending``).
 Every other answer is the application's and passes. While no refusal is noted, messages pass through
 one plain function that adds no task switch.
 """
@@ -20,9 +21,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import Refusal
-from ..principal import Auth
+from ..principal import Auth, Principal
 from .asgi import ASGIApp, Message, Receive, Scope, Send
 from .challenges import for_denial
+from .ending import Ending, Watch
+from .receiving import Receiving
 from .responses import close_code, refuse
 
 __all__ = ["EDGE", "Edge", "HTTPEdge", "Noted", "WebSocketEdge", "edge_of", "pass_on"]
@@ -30,7 +33,10 @@ __all__ = ["EDGE", "Edge", "HTTPEdge", "Noted", "WebSocketEdge", "edge_of", "pas
 EDGE = "asgi_auth"
 """The scope's key for the edge."""
 
-_DISCONNECT: Message = {"type": "http.disconnect"}
+_HTTP_DISCONNECT: Message = {"type": "http.disconnect"}
+_LAST_CHUNK: Message = {"type": "http.response.body", "body": b"", "more_body": False}
+_WEBSOCKET_DISCONNECT: Message = {"type": "websocket.disconnect", "code": 4401, "reason": "invalid_token"}
+_CLOSE: Message = {"type": "websocket.close", "code": 4401, "reason": "invalid_token"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,66 +52,75 @@ class HTTPEdge:
 
     # In the class, since almost no request changes one of them.
     noted: Noted | None = None
-    _started = False
+    watch: Watch | None = None
+    auth: Auth | None = None
+    ending: Ending | None = None
+    _start: Message | None = None
     _held: tuple[Message, ...] = ()
-    _is_over = False
-    _receiver: asyncio.Task[Any] | None = None
+    _receiving: Receiving | None = None
 
-    def __init__(self, receive: Receive, send: Send, realm: str | None) -> None:
+    def __init__(self, receive: Receive, send: Send, realm: str | None, task: asyncio.Task[Any] | None) -> None:
         self._receive = receive
         self._send = send
+        self._task = task
         self.realm = realm
+
+    def receive(self) -> Awaitable[Message]:
+        """The server's next message, until the answer is over."""
+        return self._received().message()
+
+    def _received(self) -> Receiving:
+        if self._receiving is None:
+            self._receiving = Receiving(self._receive, _HTTP_DISCONNECT)
+        return self._receiving
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass the application's message on; after a refusal, put it right."""
         if self.noted is not None:
             return self._answer(message, self.noted)
         if message["type"] == "http.response.start":
-            self._started = True
+            self._start = message
+        elif self.watch is not None and (self.ending is not None or message.get("more_body")):
+            return self._stream(message)
         return self._send(message)
-
-    async def receive(self) -> Message:
-        """The server's next message, or a disconnect when the answer that is held is complete: servers do the same."""
-        if self._is_over:
-            return _DISCONNECT
-        self._receiver = receiver = asyncio.current_task()
-        try:
-            return await self._receive()
-        except asyncio.CancelledError:
-            # Ours alone ends here; somebody else's cancellation goes on.
-            if receiver is None or not self._is_over or receiver.uncancel():
-                raise
-            return _DISCONNECT
-        finally:
-            self._receiver = None
 
     async def _answer(self, message: Message, noted: Noted) -> None:
         if self._held:
             self._held += (message,)
             if not message.get("more_body"):
-                self._end_receiving()
-        elif self._started or message["type"] != "http.response.start":
-            await self._send(message)
+                self._received().end()
+        elif self._start is not None or message["type"] != "http.response.start":
+            await (self._send(message) if self.ending is None else self._stream(message))
         elif message["status"] >= 500:
             self._held = (message,)
         else:
-            self._started = True
+            self._start = message
             same = message["status"] == noted.refusal.status_code
             await self._send(_challenged(message, noted.challenges) if same else message)
 
-    def _end_receiving(self) -> None:
-        self._is_over = True
-        if self._receiver is not None:
-            self._receiver.cancel()
+    async def _stream(self, message: Message) -> None:
+        """A part of a response whose end is open: it is live, unless its length was announced."""
+        if self.ending is None and not self._begins_to_live():
+            self.watch = None
+            await self._send(message)
+        elif self.ending is not None:
+            await self.ending.send(message, is_last=not message.get("more_body"))
+
+    def _begins_to_live(self) -> bool:
+        if self.watch is None or not isinstance(self.auth, Principal) or self._task is None or _has_length(self._start):
+            return False
+        self.ending = Ending(self._task, self._received().end, self._send, _LAST_CHUNK)
+        self.ending.begin(self.watch, self.auth)
+        return True
 
     async def ended(self, scope: Scope, receive: Receive) -> None:
         """The application has returned: answer where it gave a 5xx, or nothing, after a refusal."""
-        if self.noted is not None and not self._started:
+        if self.noted is not None and self._start is None:
             await refuse(scope, receive, self._send, self.noted.refusal, challenges=self.noted.challenges)
 
     async def escaped(self, scope: Scope, receive: Receive, refusal: Refusal) -> None:
         """A refusal has come out of the application: answer, or raise it where an answer has begun."""
-        if self._started:
+        if self._start is not None:
             raise refusal
         await refuse(scope, receive, self._send, refusal, challenges=_challenges(self, scope, refusal))
 
@@ -118,29 +133,50 @@ class HTTPEdge:
 class WebSocketEdge:
     """The edge of one websocket. It keeps the scope it was given, never one that holds the edge."""
 
-    __slots__ = ("_accepted", "_ended", "_receive", "_scope", "_send", "noted", "realm")
+    noted: Noted | None = None
+    watch: Watch | None = None
+    auth: Auth | None = None
+    ending: Ending | None = None
+    _accepted = False
+    _ended = False
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, realm: str | None) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, realm: str | None, task: asyncio.Task[Any] | None
+    ) -> None:
+        self._receiving = Receiving(receive, _WEBSOCKET_DISCONNECT)
         self._scope = scope
-        self._receive = receive
         self._send = send
-        self._accepted = False
-        self._ended = False
+        self._task = task
         self.realm = realm
-        self.noted: Noted | None = None
+
+    def receive(self) -> Awaitable[Message]:
+        """The server's next message, until the socket is over."""
+        return self._receiving.message()
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass the application's message on; after a refusal, put its close or denial right."""
         kind = message["type"]
         if kind == "websocket.accept":
-            self._accepted = True
-        elif kind == "websocket.send":
+            return self._accept(message)
+        if kind == "websocket.send":
             self.noted = None  # the application has dealt with the refusal and goes on
         elif self.noted is not None:
             return self._answer(message, self.noted)
         elif kind == "websocket.close" or kind == "websocket.http.response.start":
             self._ended = True
-        return self._send(message)
+        return self._pass(message)
+
+    async def _accept(self, message: Message) -> None:
+        self._accepted = True
+        await self._send(message)
+        if self.watch is not None and isinstance(self.auth, Principal) and self._task is not None:
+            self.ending = Ending(self._task, self._receiving.end, self._send, _CLOSE)
+            self.ending.begin(self.watch, self.auth)
+
+    def _pass(self, message: Message) -> Awaitable[None]:
+        if self.ending is None:
+            return self._send(message)
+        return self.ending.send(message, is_last=message["type"] == "websocket.close")
 
     async def _answer(self, message: Message, noted: Noted) -> None:
         if self._ended:
@@ -155,9 +191,9 @@ class WebSocketEdge:
     async def _refuse(self, refusal: Refusal, challenges: tuple[str, ...]) -> None:
         self._ended = True
         if self._accepted:
-            await self._send({"type": "websocket.close", "code": close_code(refusal), "reason": refusal.code})
+            await self._pass({"type": "websocket.close", "code": close_code(refusal), "reason": refusal.code})
         else:
-            await refuse(self._scope, self._receive, self._send, refusal, challenges=challenges)
+            await refuse(self._scope, self.receive, self._send, refusal, challenges=challenges)
 
     async def ended(self, scope: Scope, receive: Receive) -> None:
         """The application has returned: close where it left the socket open after a refusal."""
@@ -184,41 +220,69 @@ def edge_of(scope: Scope) -> Edge | None:
 
 
 def pass_on(
-    app: ASGIApp, scope: Scope, receive: Receive, send: Send, auth: Auth, realm: str | None = None
+    app: ASGIApp,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    auth: Auth,
+    realm: str | None = None,
+    watch: Watch | None = None,
 ) -> Awaitable[None]:
-    """Call ``app`` with a copy of the scope that holds ``auth``; the outermost layer adds the edge."""
+    """Call ``app`` with a copy of the scope that holds ``auth``; the outermost layer adds the edge.
+
+    ``watch`` comes from the layer that has authenticated ``auth``: a response or a socket that lives on ends with it.
+    """
     edge = scope.get(EDGE)
     if not isinstance(edge, _EDGES):
-        return _behind_edge(app, scope, receive, send, auth, realm)
+        return _behind_edge(app, scope, receive, send, auth, realm, watch)
     edge.realm = realm or edge.realm
+    if watch is not None and auth is not scope.get("auth"):
+        edge.watch, edge.auth = watch, auth
     return app({**scope, "auth": auth, "user": auth}, receive, send)
 
 
-async def _behind_edge(app: ASGIApp, scope: Scope, receive: Receive, send: Send, auth: Auth, realm: str | None) -> None:
+async def _behind_edge(
+    app: ASGIApp, scope: Scope, receive: Receive, send: Send, auth: Auth, realm: str | None, watch: Watch | None
+) -> None:
     edge: Edge
-    inner_receive = receive
+    task = asyncio.current_task()
     if scope["type"] == "http":
-        edge = HTTPEdge(receive, send, realm)
-        inner_receive = edge.receive
+        edge = HTTPEdge(receive, send, realm, task)
     else:
-        edge = WebSocketEdge(scope, receive, send, realm)
+        edge = WebSocketEdge(scope, receive, send, realm, task)
+    if watch is not None and auth is not scope.get("auth"):
+        edge.watch, edge.auth = watch, auth
     inner = {**scope, "auth": auth, "user": auth, EDGE: edge}
     try:
-        await app(inner, inner_receive, edge.send)
-    except Refusal as refusal:
-        await edge.escaped(inner, receive, refusal)
-    except Exception:
-        await edge.failed()
-        raise
+        await app(inner, edge.receive, edge.send)
+    except BaseException as error:
+        if edge.ending is None or not edge.ending.has_caused(error):
+            await _raised(edge, inner, receive, error)
     else:
         if edge.noted is not None:
             await edge.ended(inner, receive)
+    finally:
+        if edge.ending is not None:
+            await edge.ending.returned()
+
+
+async def _raised(edge: Edge, scope: Scope, receive: Receive, error: BaseException) -> None:
+    if isinstance(error, Refusal):
+        await edge.escaped(scope, receive, error)
+        return
+    if isinstance(error, Exception):
+        await edge.failed()
+    raise error
 
 
 def _challenges(edge: Edge, scope: Scope, refusal: Refusal) -> tuple[str, ...]:
     if edge.noted is not None and edge.noted.refusal is refusal:
         return edge.noted.challenges
     return for_denial(refusal, scope.get("auth"), edge.realm)
+
+
+def _has_length(start: Message | None) -> bool:
+    return start is None or any(name.lower() == b"content-length" for name, _ in start.get("headers") or ())
 
 
 def _challenged(message: Message, challenges: tuple[str, ...]) -> Message:

@@ -1,0 +1,43 @@
+"""What an application receives, until its connection is over for it."""
+
+import asyncio
+
+from .asgi import Message, Receive
+
+__all__ = ["Receiving"]
+
+
+class Receiving:
+    """The server's messages; after ``end`` a disconnect for whoever waits or asks, as servers do."""
+
+    # In the class, since almost no request changes one of them.
+    _is_over = False
+    _receivers: tuple[asyncio.Task[object], ...] = ()
+
+    def __init__(self, receive: Receive, disconnect: Message) -> None:
+        self._receive = receive
+        self._disconnect = disconnect
+
+    async def message(self) -> Message:
+        """ASGI's ``receive``."""
+        if self._is_over:
+            return self._disconnect
+        receiver = asyncio.current_task()
+        if receiver is None:
+            return await self._receive()
+        self._receivers += (receiver,)
+        try:
+            return await self._receive()
+        except asyncio.CancelledError:
+            # Ours alone ends here; somebody else's cancellation goes on.
+            if not self._is_over or receiver.uncancel():
+                raise
+            return self._disconnect
+        finally:
+            self._receivers = tuple(task for task in self._receivers if task is not receiver)
+
+    def end(self) -> None:
+        """From now on there is nothing but the disconnect."""
+        self._is_over = True
+        for receiver in self._receivers:
+            receiver.cancel()
