@@ -18,6 +18,7 @@ __all__ = [
     "derive_secret",
     "digest",
     "encode",
+    "is_id",
     "matches",
     "mint_id",
     "mint_secret",
@@ -38,6 +39,11 @@ _BASE62 = re.compile(r"[0-9A-Za-z]*")
 def mint_id() -> str:
     """A random id, 22 characters. Safe to log."""
     return _base62(secrets.randbelow(62**ID_LENGTH), ID_LENGTH)
+
+
+def is_id(text: str) -> bool:
+    """Whether ``text`` looks like an id: whoever asks a store for another text asks in vain."""
+    return len(text) == ID_LENGTH and _BASE62.fullmatch(text) is not None
 
 
 def mint_secret() -> str:

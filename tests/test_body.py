@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from asgi_auth.errors import Denied, FieldError, Invalid, InvalidRequest, TooLarge, WrongMediaType
 from asgi_auth.wire.asgi import Message, Receive, Scope
-from asgi_auth.wire.body import BODY_LIMIT, fields, read_json, read_optional_json
+from asgi_auth.wire.body import BODY_LIMIT, Kind, fields, read_json, read_optional_json
 
 JSON = (b"content-type", b"application/json")
 
@@ -186,6 +186,43 @@ def test_one_unknown_field_is_enough() -> None:
         fields({"a": "1", "roles": "admin"}, ("a",))
 
     assert (refused.value.errors, refused.value.unknown_fields) == ((), 1)
+
+
+def test_fields_of_other_kinds_are_named_with_them() -> None:
+    kinds = {"name": Kind.STRING, "session": Kind.BOOLEAN, "lifetime": Kind.NUMBER, "scopes": Kind.STRINGS}
+
+    for document in (
+        {"name": "a", "session": True, "lifetime": 1, "scopes": []},
+        {"name": "", "session": False, "lifetime": 0.5, "scopes": ["a", ""]},
+    ):
+        assert fields(document, kinds) == fields(document, ("name",), kinds) == fields(document, (), kinds) == document
+
+
+NOT_OF_A_KIND: list[tuple[Kind, list[object]]] = [
+    (Kind.STRING, [None, True, 1, ["a"], {}]),
+    (Kind.BOOLEAN, [None, 0, 1, "true", "", [True]]),
+    (Kind.NUMBER, [None, True, False, "1", [1], {}]),
+    (Kind.STRINGS, [None, "a", ["a", 1], [None], [["a"]], {"a": "b"}, True]),
+]
+
+
+@pytest.mark.requirement("R-65", "refuses")
+@pytest.mark.parametrize(
+    ("kind", "value"), [(kind, value) for kind, values in NOT_OF_A_KIND for value in values], ids=repr
+)
+def test_a_field_of_another_kind_is_listed_with_the_code_of_its_own(kind: Kind, value: object) -> None:
+    for required, optional in (({"a": kind}, {}), ({}, {"a": kind})):
+        with pytest.raises(Invalid) as refused:
+            fields({"a": value}, required, optional)
+
+        assert refused.value.errors == (FieldError("a", kind.value),)
+
+
+def test_a_required_field_of_any_kind_may_not_be_missing() -> None:
+    with pytest.raises(Invalid) as refused:
+        fields({}, {"a": Kind.NUMBER, "b": Kind.STRINGS}, {"c": Kind.BOOLEAN})
+
+    assert refused.value.errors == (FieldError("a", "missing"), FieldError("b", "missing"))
 
 
 CANARY = "canary-7c1f"

@@ -14,6 +14,7 @@ from asgi_auth.tokens import (
     derive_secret,
     digest,
     encode,
+    is_id,
     matches,
     mint_id,
     mint_secret,
@@ -116,3 +117,9 @@ def test_a_digest_is_sha_256_and_is_compared_whole() -> None:
     assert matches(digest("secret"), digest("secret"))
     assert not matches(digest("secret"), digest("secret "))
     assert not matches(b"", digest("secret"))
+
+
+def test_an_id_is_known_by_its_form_alone() -> None:
+    assert is_id(mint_id())
+    for text in ("", mint_id()[1:], mint_id() + "a", "a" * 21 + "\n", "a" * 21 + "é", "a" * 21 + "\ud800", "٣" * 22):
+        assert not is_id(text)

@@ -5,7 +5,7 @@ ones are wrapped once in the credential layer and a requirement. Every answer, a
 ``no-store`` and varies by Cookie, unless the route says otherwise.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -46,7 +46,8 @@ class OwnRoutes:
         self._jwks = segments(JWKS_PATH)
         self._root_path = root_path
         routes = own_routes(prefix, registration=registration)
-        endpoints = [Route(route.path, _answering(route, services)) for route in routes]
+        paths = {route.path: _Methods(_by_method(route.path, routes, services)) for route in routes}
+        endpoints = [Route(path, answering) for path, answering in paths.items()]
         router = Router(endpoints, redirect_slashes=False, default=_not_found)
         self._routes = OpenServices(router, services)
 
@@ -78,25 +79,34 @@ def checked_prefix(prefix: str) -> str:
     return prefix
 
 
+def _by_method(path: str, routes: Iterable[OwnRoute], services: AuthServices) -> dict[str, ASGIApp]:
+    """What answers which method of one path."""
+    found: dict[str, ASGIApp] = {}
+    for route in routes:
+        if route.path == path:
+            found |= dict.fromkeys(route.methods, _answering(route, services))
+    return found
+
+
 def _answering(route: OwnRoute, services: AuthServices) -> ASGIApp:
-    endpoint: ASGIApp = _Endpoint(route.handler, services)
+    endpoint = _Endpoint(route.handler, services)
     if route.owned:
-        endpoint = BearerMiddleware(Require(endpoint, authenticated), access_tokens=services.access_tokens)
-    return _Methods(endpoint, route.methods)
+        return BearerMiddleware(Require(endpoint, authenticated), access_tokens=services.access_tokens)
+    return endpoint
 
 
 class _Methods:
     """Refuses other methods, OPTIONS among them: who may call from elsewhere, CORSMiddleware outside says."""
 
-    def __init__(self, app: ASGIApp, allowed: Iterable[str]) -> None:
-        self.app = app
-        self._allowed = frozenset(allowed)
+    def __init__(self, answering: Mapping[str, ASGIApp]) -> None:
+        self._answering = answering
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["method"] in self._allowed:
-            await self.app(scope, receive, send)
+        app = self._answering.get(scope["method"])
+        if app is None:
+            await refuse(scope, receive, send, MethodNotAllowed(self._answering))
         else:
-            await refuse(scope, receive, send, MethodNotAllowed(self._allowed))
+            await app(scope, receive, send)
 
 
 class _Endpoint:

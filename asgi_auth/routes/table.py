@@ -25,7 +25,10 @@ Handler = Callable[[Request, AuthServices], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class OwnRoute:
-    """One route: ``owned`` ones are for authenticated callers, the others read their own credential."""
+    """One route: ``owned`` ones are for authenticated callers, the others read their own credential.
+
+    A ``{name}`` segment of the path is one segment of any text; the handler finds it in ``request.path_params``.
+    """
 
     path: str
     method: str

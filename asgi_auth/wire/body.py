@@ -5,7 +5,8 @@ preflight. Nothing of a body appears in an answer, a message or a log line.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from enum import StrEnum
 from typing import Any
 
 from starlette.requests import ClientDisconnect
@@ -14,12 +15,25 @@ from ..errors import FieldError, Invalid, InvalidRequest, Reason, TooLarge, Wron
 from ..strict_json import loads
 from .asgi import Receive, Scope
 
-__all__ = ["BODY_LIMIT", "fields", "read_json", "read_optional_json"]
+__all__ = ["BODY_LIMIT", "Kind", "fields", "read_json", "read_optional_json"]
 
 BODY_LIMIT = 64 * 1024
 """The longest body that is read, in bytes."""
 
 Headers = Iterable[tuple[bytes, bytes]]
+
+
+class Kind(StrEnum):
+    """What a field holds; each is the code of a field that does not."""
+
+    STRING = "not_a_string"
+    BOOLEAN = "not_a_boolean"
+    NUMBER = "not_a_number"
+    STRINGS = "not_a_list_of_strings"
+
+
+Names = Collection[str] | Mapping[str, Kind]
+"""Names of fields that are strings, or of fields with their kinds."""
 
 # RFC 9110 §8.3.1. JSON is UTF-8 (RFC 8259 §8.1); no other parameter means anything to us.
 _JSON = re.compile(rb'application/json[ \t]*(?:;[ \t]*charset=(?:utf-8|"utf-8")[ \t]*)?', re.IGNORECASE)
@@ -45,20 +59,51 @@ async def read_optional_json(scope: Scope, receive: Receive) -> dict[str, Any]:
     return _object(body)
 
 
-def fields(document: Mapping[str, Any], required: Collection[str], optional: Collection[str] = ()) -> dict[str, str]:
-    """The named fields of a document: each a string, the required ones there, no other ones.
+def fields(document: Mapping[str, Any], required: Names, optional: Names = ()) -> dict[str, Any]:
+    """The named fields of a document: each of its kind, the required ones there, no other ones.
 
-    Else Invalid (422), which lists known fields as ``missing`` or ``not_a_string`` and counts the unknown.
+    Else Invalid (422), which lists known fields as ``missing`` or with the code of their kind and counts the unknown.
+    A null is a field that is there and of no kind.
     """
-    known = {*required, *optional}
+    known = {**_kinds(required), **_kinds(optional)}
     errors = [FieldError(name, "missing") for name in required if name not in document]
     errors += [
-        FieldError(name, "not_a_string") for name in sorted(known) if not isinstance(document.get(name, ""), str)
+        FieldError(name, kind)
+        for name, kind in sorted(known.items())
+        if name in document and not _IS[kind](document[name])
     ]
     unknown = sum(name not in known for name in document)
     if errors or unknown:
         raise Invalid(errors, unknown_fields=unknown)
     return dict(document)
+
+
+def _kinds(names: Names) -> Mapping[str, Kind]:
+    return names if isinstance(names, Mapping) else dict.fromkeys(names, Kind.STRING)
+
+
+def _is_string(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_boolean(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_list_of_strings(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+_IS: Mapping[Kind, Callable[[object], bool]] = {
+    Kind.STRING: _is_string,
+    Kind.BOOLEAN: _is_boolean,
+    Kind.NUMBER: _is_number,
+    Kind.STRINGS: _is_list_of_strings,
+}
 
 
 def _demand_json(headers: Headers) -> None:
