@@ -243,19 +243,30 @@ class Accounts:
     async def disable(self, subject: str) -> Account:
         """Refuse the account from now on and end every credential it has; also where it was disabled before.
 
-        Raises Invalid, field ``subject``, where that is unknown.
+        API keys, which outlive epochs, are refused while it is disabled: whoever has cached the account drops it, and
+        what hangs on a key ends. Raises Invalid, field ``subject``, where that is unknown.
         """
+        account = await self._known(subject)
         at = self._clock.now()
 
         def disabled(current: Account) -> Account:
             since = at if current.disabled_at is None else current.disabled_at
             return replace(current, disabled_at=since, epoch=current.epoch + 1)
 
-        return await self._endings.run(self._change_and_end(await self._known(subject), disabled))
+        async def disable_and_end() -> Account:
+            changed = await self._change_and_tell(account, disabled)
+            await self._end(changed.subject, changed.epoch)
+            return changed
+
+        return await self._endings.run(disable_and_end())
 
     async def enable(self, subject: str) -> Account:
-        """Let the account sign in again; credentials of before stay dead. Raises Invalid where it is unknown."""
-        return await self._change(await self._known(subject), lambda current: replace(current, disabled_at=None))
+        """Let the account sign in again, and its API keys work again; other credentials of before stay dead.
+
+        Raises Invalid where it is unknown.
+        """
+        account = await self._known(subject)
+        return await self._endings.run(self._change_and_tell(account, lambda now: replace(now, disabled_at=None)))
 
     async def set_roles(self, subject: str, roles: Iterable[str]) -> Account:
         """Give the account these roles and no others.
@@ -266,13 +277,7 @@ class Accounts:
         """
         granted = self._known_roles(roles)
         account = await self._known(subject)
-
-        async def set_and_tell() -> Account:
-            changed = await self._change(account, lambda current: replace(current, roles=granted))
-            await self._tell(RevocationKind.CHANGED, subject, None)
-            return changed
-
-        return await self._endings.run(set_and_tell())
+        return await self._endings.run(self._change_and_tell(account, lambda now: replace(now, roles=granted)))
 
     async def end_credentials(self, subject: str, *, at_least: int | None = None) -> int:
         """Log out everywhere: end every credential below the new epoch, which is returned.
@@ -338,6 +343,11 @@ class Accounts:
                 return changed
             account = await self._known(account.subject)
         raise StoreUnavailable
+
+    async def _change_and_tell(self, account: Account, change: Callable[[Account], Account]) -> Account:
+        changed = await self._change(account, change)
+        await self._tell(RevocationKind.CHANGED, changed.subject, None)
+        return changed
 
     async def _change_and_end(self, account: Account, change: Callable[[Account], Account]) -> Account:
         changed = await self._change(account, change)

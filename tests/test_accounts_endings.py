@@ -23,8 +23,8 @@ ENDINGS: dict[str, Callable[[World, str], Awaitable[object]]] = {
 }
 
 
-async def feed(world: World) -> list[Revocation]:
-    return list((await world.feed.changes_since(None)).items)
+async def feed(world: World, kind: RevocationKind = RevocationKind.SUBJECT) -> list[Revocation]:
+    return [item for item in (await world.feed.changes_since(None)).items if item.kind is kind]
 
 
 async def stored(world: World, account: Account) -> Account:
@@ -43,8 +43,8 @@ async def test_an_ending_raises_the_epoch_then_tells_the_feed_then_deletes_then_
 
     await ENDINGS[how](world, anna.subject)
 
-    row = "raise epoch" if how == "end_credentials" else "update"
-    assert world.journal.entries == [row, "revoke subject", "delete"]
+    row = {"end_credentials": ["raise epoch"], "disable": ["update", "revoke changed"]}.get(how, ["update"])
+    assert world.journal.entries == [*row, "revoke subject", "delete"]
     assert (await stored(world, anna)).epoch == 1
     until = world.clock.now() + LIFETIME
     assert await feed(world) == [Revocation(RevocationKind.SUBJECT, anna.subject, 1, until)]
@@ -296,8 +296,22 @@ async def test_roles_are_replaced_and_every_worker_is_told() -> None:
     assert demoted == await world.accounts.authenticate(EMAIL, PASSWORD) == replace(anna, roles=frozenset())
     assert world.journal.entries == ["update", "revoke changed", "update", "revoke changed", "read"]
     until = world.clock.now() + LIFETIME
-    assert await feed(world) == [Revocation(RevocationKind.CHANGED, anna.subject, None, until)]
+    assert await feed(world, RevocationKind.CHANGED) == [Revocation(RevocationKind.CHANGED, anna.subject, None, until)]
     assert await world.was_live()
+
+
+@pytest.mark.requirement("R-15", "holds")
+@pytest.mark.parametrize("how", ["disable", "enable"])
+async def test_every_worker_is_told_that_an_account_was_disabled_or_enabled(how: str) -> None:
+    """API keys outlive epochs: what is cached of their owner must go."""
+    world = World()
+    anna = await world.anna(disabled=how == "enable")
+
+    await {"disable": world.accounts.disable, "enable": world.accounts.enable}[how](anna.subject)
+
+    assert world.journal.entries[:2] == ["update", "revoke changed"]
+    until = world.clock.now() + LIFETIME
+    assert await feed(world, RevocationKind.CHANGED) == [Revocation(RevocationKind.CHANGED, anna.subject, None, until)]
 
 
 async def test_an_unknown_role_changes_nothing() -> None:

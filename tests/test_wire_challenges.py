@@ -12,7 +12,7 @@ from asgi_auth.errors import (
     StoreUnavailable,
 )
 from asgi_auth.principal import Anonymous, Principal
-from asgi_auth.wire.challenges import bearer, for_denial, for_presented, session
+from asgi_auth.wire.challenges import api_key, bearer, for_denial, for_presented, joined, session
 
 BARE = f'Bearer realm="{REALM}"'
 
@@ -22,6 +22,17 @@ def test_without_a_credential_the_challenge_has_no_error_code() -> None:
     """RFC 6750 §3.1."""
     assert bearer(REALM) == BARE
     assert session(REALM) == f'Session realm="{REALM}"'
+    assert api_key(REALM) == f'ApiKey realm="{REALM}"'
+
+
+def test_the_challenge_of_a_layer_joins_those_of_the_layers_before_it_once() -> None:
+    own = Anonymous((api_key(REALM),))
+
+    assert joined(None, own) is joined(object(), own) is joined(Anonymous(), own) is own
+    both = joined(Anonymous((BARE,)), own)
+    assert both == Anonymous((BARE, *own.challenges))
+    assert joined(both, own) is both
+    assert joined(USER, own) is USER
 
 
 def test_the_realm_is_a_quoted_string() -> None:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from ..errors import InvalidRequest, Reason, Refusal
 from ..principal import Anonymous, Auth, Principal
 from ..wire.asgi import ASGIApp, Scope, is_request
-from ..wire.challenges import bearer, for_presented
+from ..wire.challenges import bearer, for_presented, joined
 from ..wire.edge import pass_on
 from ..wire.headers import authorization, bearer_token
 from ..wire.responses import refuse
@@ -53,8 +53,7 @@ class BearerMiddleware:
         self._verify = access_tokens.verify
         self._watch = access_tokens.watch
         self._realm = access_tokens.realm
-        self._challenge = bearer(self._realm)
-        self._anonymous = Anonymous((self._challenge,))
+        self._anonymous = Anonymous((bearer(self._realm),))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI."""
@@ -65,7 +64,7 @@ class BearerMiddleware:
         try:
             value = authorization(scope["headers"])
             if value is None:
-                auth = self._absent(scope)
+                auth = joined(scope.get("auth"), self._anonymous)
             # Only tokens that passed every check are in the cache, so a hit needs no look at the characters.
             elif value[:7] == b"Bearer " and (principal := self._cached(value[7:])) is not None:
                 auth = principal if scope.get("auth") is None else _alone(principal, scope)
@@ -78,16 +77,7 @@ class BearerMiddleware:
 
     async def _cold(self, scope: Scope, value: bytes) -> Auth:
         token = bearer_token(value)
-        return self._absent(scope) if token is None else _alone(await self._verify(token), scope)
-
-    def _absent(self, scope: Scope) -> Auth:
-        before = scope.get("auth")
-        if isinstance(before, Principal):
-            return before
-        if isinstance(before, Anonymous) and before.challenges:
-            known = self._challenge in before.challenges
-            return before if known else Anonymous((*before.challenges, self._challenge))
-        return self._anonymous
+        return joined(scope.get("auth"), self._anonymous) if token is None else _alone(await self._verify(token), scope)
 
 
 def _alone(principal: Principal, scope: Scope) -> Principal:

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable
 
 from ..errors import ConfigurationError, InsufficientScope, InvalidRequest, InvalidToken, Refusal
-from ..principal import Anonymous, Principal
+from ..principal import Anonymous, Auth, Principal
 
-__all__ = ["DEFAULT_REALM", "bearer", "for_denial", "for_presented", "session"]
+__all__ = ["DEFAULT_REALM", "api_key", "bearer", "for_denial", "for_presented", "joined", "session"]
 
 DEFAULT_REALM = "asgi_auth"
 """The realm of a challenge where no layer before the guard knows one."""
@@ -38,9 +38,27 @@ def bearer(realm: str, *, error: str | None = None, description: str = "", scope
     return ", ".join(parts)
 
 
+def api_key(realm: str) -> str:
+    """The challenge of the layer that reads API keys."""
+    return _scheme("ApiKey", realm)
+
+
 def session(realm: str) -> str:
     """The challenge of a login: sign in, and come back with what it gave you."""
     return _scheme("Session", realm)
+
+
+def joined(before: object, own: Anonymous) -> Auth:
+    """Who the caller is where a layer found no credential: as ``before``, with the layer's challenge if Anonymous.
+
+    ``own`` holds that challenge alone. What is neither a Principal nor Anonymous is not ours, and counts as absent.
+    """
+    if isinstance(before, Principal):
+        return before
+    if isinstance(before, Anonymous) and before.challenges:
+        known = own.challenges[0] in before.challenges
+        return before if known else Anonymous((*before.challenges, *own.challenges))
+    return own
 
 
 def for_presented(refusal: Refusal, realm: str) -> tuple[str, ...]:
