@@ -5,18 +5,32 @@ atomic. Nothing outlives the process and nothing is shared between processes. On
 """
 
 from asgi_auth.stores.memory.accounts import MemoryAccounts
+from asgi_auth.stores.memory.api_keys import MemoryAPIKeys
+from asgi_auth.stores.memory.one_time import MemoryOneTime
 from asgi_auth.stores.memory.refresh_tokens import MemoryRefreshTokens
 from asgi_auth.stores.memory.revocations import MemoryRevocations
+from asgi_auth.stores.memory.sessions import MemorySessions
 
-__all__ = ["MemoryAccounts", "MemoryRefreshTokens", "MemoryRevocations", "MemoryStores"]
+__all__ = [
+    "MemoryAPIKeys",
+    "MemoryAccounts",
+    "MemoryOneTime",
+    "MemoryRefreshTokens",
+    "MemoryRevocations",
+    "MemorySessions",
+    "MemoryStores",
+]
 
 
 class MemoryStores:
-    """Every store, in memory: ``.accounts``, ``.refresh_tokens``, ``.revocations``."""
+    """Every store, in memory: ``.accounts .refresh_tokens .sessions .api_keys .one_time .revocations``."""
 
     def __init__(self) -> None:
         self.accounts = MemoryAccounts()
         self.refresh_tokens = MemoryRefreshTokens()
+        self.sessions = MemorySessions()
+        self.api_keys = MemoryAPIKeys()
+        self.one_time = MemoryOneTime()
         self.revocations = MemoryRevocations()
 
     async def open(self) -> None:
