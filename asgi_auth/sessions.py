@@ -30,7 +30,7 @@ class Session:
     data: str = field(repr=False)
     """The application's data, a JSON object."""
     version: int
-    """Rises with every ``save``."""
+    """Rises with every ``save`` and ``replace``."""
     created_at: float
     last_seen_at: float
     """Coalesced; seconds since the epoch."""
@@ -74,12 +74,13 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def replace(self, session_id: str, *, secret_digest: bytes, new: Session, now: float) -> bool:
-        """Put ``new`` in the place of a session, in one statement: iff it is live and its secret is ``secret_digest``.
+    async def replace(self, session_id: str, *, secret_digest: bytes, version: int, new: Session, now: float) -> bool:
+        """Compare and set, in one statement: put ``new`` in the place of a session.
 
-        ``new.session_id`` may be the same or another one. False, and nothing happens, else, and where the new id is
-        taken by a third. Of any concurrent calls for one secret one returns True; the old secret, and an old id, are
-        dead from then on.
+        Only where that is live, its secret is ``secret_digest`` and its version still ``version``: data that was saved
+        meanwhile is not lost. ``new.session_id`` may be the same or another one, ``new.version`` is greater. False, and
+        nothing happens, else, and where the new id is taken by a third. Of any concurrent calls for one secret one
+        returns True; the old secret, and an old id, are dead from then on.
         """
         ...
 

@@ -44,10 +44,10 @@ class MemorySessions:
                 idle_expires_at=max(session.idle_expires_at, min(idle_expires_at, session.expires_at)),
             )
 
-    async def replace(self, session_id: str, *, secret_digest: bytes, new: Session, now: float) -> bool:
-        """Put ``new`` in the place of a live session with this secret."""
+    async def replace(self, session_id: str, *, secret_digest: bytes, version: int, new: Session, now: float) -> bool:
+        """Put ``new`` in the place of a live session with this secret and this version."""
         old = self._live(session_id, now)
-        if old is None or not matches(old.secret_digest, secret_digest):
+        if old is None or old.version != version or not matches(old.secret_digest, secret_digest):
             return False
         if new.session_id != session_id and new.session_id in self._sessions:
             return False
