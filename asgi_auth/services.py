@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from .access_tokens import AccessTokens
 from .accounts import Accounts, AccountStore
+from .api_keys import APIKeyStore
 from .authorization import Roles
 from .clock import SYSTEM_CLOCK, Clock
 from .emails import canonical_email
@@ -20,9 +21,11 @@ from .errors import ConfigurationError
 from .jwt import JWTIssuer, JWTVerifier
 from .keys import SigningKeys
 from .maintenance import Maintenance
+from .one_time import OneTimeStore
 from .passwords import PasswordHasher, PasswordPolicy
 from .refresh_tokens import RefreshTokens, RefreshTokenStore
 from .revocations import Revocations, RevocationStore
+from .sessions import SessionStore
 
 __all__ = ["AuthServices", "Stores"]
 
@@ -41,6 +44,21 @@ class Stores(Protocol):
     @property
     def refresh_tokens(self) -> RefreshTokenStore:
         """Refresh families."""
+        ...
+
+    @property
+    def sessions(self) -> SessionStore:
+        """Sessions of browsers."""
+        ...
+
+    @property
+    def api_keys(self) -> APIKeyStore:
+        """API keys."""
+        ...
+
+    @property
+    def one_time(self) -> OneTimeStore:
+        """One-time values."""
         ...
 
     @property
@@ -118,7 +136,7 @@ class AuthServices:
             revocations=self.revocations,
             roles=self.roles,
             credential_lifetime=self.access_tokens.revocation_lifetime,
-            credentials=(stores.refresh_tokens,),
+            credentials=(stores.refresh_tokens, stores.sessions),
             default_roles=default_roles,
             email=email,
             clock=clock,
@@ -136,7 +154,9 @@ class AuthServices:
             clock=clock,
         )
         self._stores = stores
-        self._maintenance = Maintenance((stores.refresh_tokens, stores.revocations), clock=clock)
+        self._maintenance = Maintenance(
+            (stores.refresh_tokens, stores.sessions, stores.api_keys, stores.one_time, stores.revocations), clock=clock
+        )
         self._opened: AsyncExitStack | None = None
         self._openings = 0
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -12,7 +12,14 @@ from asgi_auth.errors import InvalidToken, Reason
 from asgi_auth.refresh_tokens import Advancement, RefreshFamily, Tokens
 from asgi_auth.revocations import RevocationKind
 from asgi_auth.services import Stores
-from asgi_auth.stores.memory import MemoryAccounts, MemoryRefreshTokens, MemoryRevocations
+from asgi_auth.stores.memory import (
+    MemoryAccounts,
+    MemoryAPIKeys,
+    MemoryOneTime,
+    MemoryRefreshTokens,
+    MemoryRevocations,
+    MemorySessions,
+)
 from asgi_auth.testing.clock import FakeClock
 
 CLIENT = "first-party"
@@ -95,6 +102,9 @@ class CountedStores:
         self.entries = Entries()
         self.accounts = CountedAccounts(self.entries)
         self.refresh_tokens = CountedFamilies(self.entries)
+        self.sessions = MemorySessions()
+        self.api_keys = MemoryAPIKeys()
+        self.one_time = MemoryOneTime()
         self.revocations = CountedRevocations(self.entries)
 
     async def open(self) -> None:

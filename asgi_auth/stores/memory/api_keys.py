@@ -60,7 +60,11 @@ class MemoryAPIKeys:
 
     async def purge(self, *, now: float, limit: int) -> int:
         """Delete at most ``limit`` keys that expired, or were revoked, at ``now`` or before; how many."""
-        over = [key.key_id for key in self._keys.values() if not key.is_live(now)][:limit]
+        over = [key.key_id for key in self._keys.values() if _is_over(key, now)][:limit]
         for key_id in over:
             del self._keys[key_id]
         return len(over)
+
+
+def _is_over(key: APIKey, now: float) -> bool:
+    return any(end is not None and end <= now for end in (key.expires_at, key.revoked_at))

@@ -8,17 +8,28 @@ import os
 import sqlite3
 
 from asgi_auth.stores.sqlite.accounts import SQLiteAccounts
+from asgi_auth.stores.sqlite.api_keys import SQLiteAPIKeys
 from asgi_auth.stores.sqlite.database import Database
 from asgi_auth.stores.sqlite.files import database_path
+from asgi_auth.stores.sqlite.one_time import SQLiteOneTime
 from asgi_auth.stores.sqlite.refresh_tokens import SQLiteRefreshTokens
 from asgi_auth.stores.sqlite.revocations import SQLiteRevocations
 from asgi_auth.stores.sqlite.schema import load_migrations, require_version
+from asgi_auth.stores.sqlite.sessions import SQLiteSessions
 
-__all__ = ["SQLiteAccounts", "SQLiteRefreshTokens", "SQLiteRevocations", "SQLiteStores"]
+__all__ = [
+    "SQLiteAPIKeys",
+    "SQLiteAccounts",
+    "SQLiteOneTime",
+    "SQLiteRefreshTokens",
+    "SQLiteRevocations",
+    "SQLiteSessions",
+    "SQLiteStores",
+]
 
 
 class SQLiteStores:
-    """Every store, in the file ``path``: ``.accounts``, ``.refresh_tokens``, ``.revocations``.
+    """Every store, in the file ``path``: ``.accounts .refresh_tokens .sessions .api_keys .one_time .revocations``.
 
     The file is created at ``open`` with mode 0600. ``deadline`` is in seconds: a verb that another writer keeps
     waiting longer than that is ``StoreUnavailable``, and nothing of it happened. A verb whose caller is cancelled may
@@ -30,6 +41,9 @@ class SQLiteStores:
         self._database = Database(database_path(path), deadline=deadline)
         self.accounts = SQLiteAccounts(self._database)
         self.refresh_tokens = SQLiteRefreshTokens(self._database)
+        self.sessions = SQLiteSessions(self._database)
+        self.api_keys = SQLiteAPIKeys(self._database)
+        self.one_time = SQLiteOneTime(self._database)
         self.revocations = SQLiteRevocations(self._database)
 
     async def open(self) -> None:

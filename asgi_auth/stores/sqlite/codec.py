@@ -18,6 +18,7 @@ __all__ = [
     "TEXT",
     "TEXT_OR_NULL",
     "Column",
+    "by_name",
     "checked",
     "names",
     "names_text",
@@ -41,6 +42,15 @@ def checked(row: Sequence[Any], columns: Sequence[Column]) -> Sequence[Any]:
     if not all(map(isinstance, row, columns)):
         raise StoreUnavailable
     return row
+
+
+def by_name(row: Sequence[Any], names: Sequence[str], columns: Sequence[Column]) -> dict[str, Any]:
+    """The checked row by the names of its columns, every ``REAL`` a float: RETURNING hands out integers."""
+    values = dict(zip(names, checked(row, columns), strict=True))
+    return {
+        name: float(value) if float in column and value is not None else value
+        for (name, value), column in zip(values.items(), columns, strict=True)
+    }
 
 
 def names_text(names: frozenset[str]) -> str:

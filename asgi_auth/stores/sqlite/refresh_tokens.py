@@ -13,7 +13,7 @@ from asgi_auth.stores.sqlite.codec import (
     REAL_OR_NULL,
     TEXT,
     TEXT_OR_NULL,
-    checked,
+    by_name,
     names,
     names_text,
 )
@@ -28,7 +28,6 @@ COLUMNS = (
     *(REAL, REAL, REAL, REAL, REAL_OR_NULL, BLOB_OR_NULL),
 )
 NAMES = tuple(field.name for field in fields(RefreshFamily))
-INSTANTS = tuple(name for name, column in zip(NAMES, COLUMNS, strict=True) if column in (REAL, REAL_OR_NULL))
 
 # No ON CONFLICT: an id that is taken is an error, and the family that has it stays as it is.
 CREATE = """
@@ -196,10 +195,7 @@ def _columns(family: RefreshFamily) -> dict[str, Value]:
 
 
 def _family(row: Sequence[Any]) -> RefreshFamily:
-    values = dict(zip(NAMES, checked(row, COLUMNS), strict=True))
-    for name in INSTANTS:
-        if values[name] is not None:
-            values[name] = float(values[name])
+    values = by_name(row, NAMES, COLUMNS)
     if values["scopes"] is not None:
         values["scopes"] = names(values["scopes"])
     return RefreshFamily(**values)

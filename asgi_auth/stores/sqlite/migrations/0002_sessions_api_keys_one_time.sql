@@ -16,8 +16,9 @@ CREATE TABLE asgi_auth_sessions (
     expires_at REAL NOT NULL
 ) WITHOUT ROWID;
 
-CREATE INDEX asgi_auth_sessions_subject ON asgi_auth_sessions (subject, created_at);
-CREATE INDEX asgi_auth_sessions_idle_expires_at ON asgi_auth_sessions (idle_expires_at);
+CREATE INDEX asgi_auth_sessions_subject ON asgi_auth_sessions (subject, created_at) WHERE subject IS NOT NULL;
+-- What ends first ends the session: a purge asks in these very words.
+CREATE INDEX asgi_auth_sessions_end ON asgi_auth_sessions (MIN(expires_at, idle_expires_at));
 
 CREATE TABLE asgi_auth_api_keys (
     key_id TEXT NOT NULL PRIMARY KEY,
