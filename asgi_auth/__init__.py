@@ -17,10 +17,16 @@
 
 Everything else needs an authenticated caller; people register and sign in under ``/auth``. A handler asks
 ``check(request, has_scope("write:articles"))`` and has a ``Principal``, or the client has the right 401 or 403.
+
+A program signs in with a key of its owner, in the header ``X-API-Key``::
+
+    made = await auth.api_keys.create(subject, "nightly import", scopes={"read:articles"}, lifetime=90 * 86400)
+    print(made.value)  # shown once; what is stored is a digest
 """
 
 from .access_tokens import AccessToken, AccessTokens
 from .accounts import Account, Accounts
+from .api_keys import APIKey, APIKeys, NewAPIKey
 from .authorization import Policy, Requirement, Roles, all_of, any_of, authenticated, fresh, has_role, has_scope, public
 from .clock import SYSTEM_CLOCK, Clock
 from .emails import canonical_email
@@ -52,9 +58,11 @@ from .errors import (
 )
 from .jwt import JWTIssuer, JWTVerifier, Profile, VerifiedToken
 from .keys import SigningKey, SigningKeys, VerificationKeys
+from .middleware.api_key import APIKeyMiddleware
 from .middleware.authorization import AuthorizationMiddleware, Require, allows, check, get_auth
 from .middleware.bearer import BearerMiddleware
 from .passwords import Argon2Profile, PasswordHasher, PasswordPolicy
+from .present_accounts import PresentAccounts
 from .principal import Anonymous, Auth, Principal
 from .refresh_tokens import RefreshTokens, Tokens
 from .revocations import RevocationKind, Revocations
@@ -64,6 +72,9 @@ from .stores import MemoryStores, SQLiteStores
 
 __all__ = [
     "SYSTEM_CLOCK",
+    "APIKey",
+    "APIKeyMiddleware",
+    "APIKeys",
     "AccessToken",
     "AccessTokens",
     "Account",
@@ -93,11 +104,13 @@ __all__ = [
     "JWTVerifier",
     "MemoryStores",
     "MethodNotAllowed",
+    "NewAPIKey",
     "NotAuthenticated",
     "NotFound",
     "PasswordHasher",
     "PasswordPolicy",
     "Policy",
+    "PresentAccounts",
     "Principal",
     "Profile",
     "Reason",

@@ -108,6 +108,7 @@ class Reason(StrEnum):
     KEY_EXPIRED = "key_expired"
     KEY_REVOKED = "key_revoked"
     KEY_REPEATED = "key_repeated"
+    KEY_ROTATED = "key_rotated"
     KEY_LIMIT_REACHED = "key_limit_reached"
     # sessions
     ORIGIN_REFUSED = "origin_refused"

@@ -44,12 +44,13 @@ class FeedCache(Generic[K, V]):
     def get(self, key: K) -> V | None:
         """The value, if nothing has ended it; no I/O."""
         entry = self._entries.get(key)
-        if entry is None or self._revocations is None or not self._revocations.is_fresh():
+        if entry is None or self._revocations is None:
             return None
-        if self._clock.monotonic() >= entry[2]:
+        now = self._clock.monotonic()
+        if now >= entry[2]:
             self._drop(key)
             return None
-        return entry[0]
+        return entry[0] if now <= self._revocations.fresh_until else None
 
     def put(self, key: K, value: V, tags: tuple[Tag, ...], *, since: int) -> None:
         """Keep ``value``, unless the feed said anything since ``generation`` was ``since``: it may be old by now."""

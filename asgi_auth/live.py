@@ -31,6 +31,8 @@ class LiveCredential:
     """Whether a change of its subject's roles ends it: the next connection is decided anew."""
     renewed: Callable[[], Awaitable[float | None]] | None = None
     """Asked at ``ends_at`` where that may have moved: until when the credential lives now, or None."""
+    moved_by: tuple[tuple[RevocationKind, str], ...] = ()
+    """What the feed says when the end has moved: ``renewed`` is asked then too."""
 
 
 @dataclass(slots=True, eq=False)
@@ -64,11 +66,14 @@ class LiveConnections:
         connection = _Connection(credential, end)
         for key in _keys(credential):
             self._index.setdefault(key, set()).add(connection)
-        self._expect(connection, credential.ends_at)
         if self._watcher is None or self._watcher.done():
             self._watcher = asyncio.create_task(self._watch())
-        if self._revocations.has_ended(credential.revocable) or credential.ends_at <= self._clock.now():
+        if self._revocations.has_ended(credential.revocable):
             self._end(connection)
+        elif credential.ends_at <= self._clock.now():
+            self._expired(connection)
+        else:
+            self._expect(connection, credential.ends_at)
         return lambda: self._remove(connection)
 
     def _remove(self, connection: _Connection) -> None:
@@ -89,7 +94,9 @@ class LiveConnections:
         if item is None or not self._index:
             return
         for connection in tuple(self._index.get((item.kind, item.id), ())):
-            if _concerns(item, connection.credential):
+            if (item.kind, item.id) in connection.credential.moved_by:
+                self._expired(connection)
+            elif _concerns(item, connection.credential):
                 self._end(connection)
 
     async def _watch(self) -> None:
@@ -146,7 +153,8 @@ class LiveConnections:
 
 def _keys(credential: LiveCredential) -> Iterable[tuple[RevocationKind, str]]:
     subject = credential.revocable.subject
-    return (*credential.revocable.ids, (RevocationKind.SUBJECT, subject), (RevocationKind.CHANGED, subject))
+    of_subject = ((RevocationKind.SUBJECT, subject), (RevocationKind.CHANGED, subject))
+    return (*credential.revocable.ids, *credential.moved_by, *of_subject)
 
 
 def _concerns(item: Revocation, credential: LiveCredential) -> bool:

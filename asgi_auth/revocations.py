@@ -134,6 +134,8 @@ class Revocations:
         self._prune_at = _PRUNED_FROM
         self._cursor: Cursor | None = None
         self._as_of = -math.inf
+        self.fresh_until = -math.inf
+        """Until when, on the monotonic clock, what is known may decide: ``is_fresh`` for those who have the time."""
         self._own: list[Revocation] = []
         self._is_answering = True
         self._query: asyncio.Task[bool] | None = None
@@ -157,7 +159,7 @@ class Revocations:
         """Stop following; what is known counts as stale from now on. Idempotent."""
         tasks = [task for task in (self._follower, self._query) if task is not None and task.cancel()]
         self._follower = self._query = None
-        self._as_of = -math.inf
+        self._know_as_of(-math.inf)
         if tasks:
             await asyncio.wait(tasks)
 
@@ -206,18 +208,18 @@ class Revocations:
 
     def is_fresh(self) -> bool:
         """Whether what is known may decide: it is not older than ``max_staleness``."""
-        return self._clock.monotonic() - self._as_of <= self._max_staleness
+        return self._clock.monotonic() <= self.fresh_until
 
     async def ensure_fresh(self) -> None:
         """Return at once if fresh, else after one query of the feed that all waiting requests share.
 
         Raises Stale where the feed cannot be read within 1.5 seconds.
         """
-        oldest = self._clock.monotonic() - self._max_staleness
+        begun = self._clock.monotonic()
         try:
             async with asyncio.timeout(_DEADLINE):
                 # A query that others began long ago may still be too old when it ends.
-                while self._as_of < oldest:
+                while self.fresh_until < begun:
                     await self._asked()
         except (StoreUnavailable, TimeoutError):
             raise Stale from None
@@ -245,12 +247,12 @@ class Revocations:
             # Whatever went wrong, the staleness rule refuses requests until it goes right again.
             self._note(type(error).__name__)
             return False
-        self._as_of = start
+        self._know_as_of(start)
         self._note(None)
         return True
 
     def _apply(self, changes: Changes) -> None:
-        self._as_of = -math.inf  # a store that answers nonsense must not leave half of it in force
+        self._know_as_of(-math.inf)  # a store that answers nonsense must not leave half of it in force
         if changes.restart:
             self._live.clear()
             self.version += 1
@@ -258,6 +260,10 @@ class Revocations:
             self._learn(self._own)
         self._learn(changes.items)
         self._cursor = changes.cursor
+
+    def _know_as_of(self, instant: float) -> None:
+        self._as_of = instant
+        self.fresh_until = instant + self._max_staleness
 
     def _note(self, failure: str | None) -> None:
         if failure is not None and self._is_answering:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from .access_tokens import AccessTokens
 from .accounts import Accounts, AccountStore
-from .api_keys import APIKeyStore
+from .api_keys import APIKeys, APIKeyStore
 from .authorization import Roles
 from .clock import SYSTEM_CLOCK, Clock
 from .emails import canonical_email
@@ -23,6 +23,7 @@ from .keys import SigningKeys
 from .maintenance import Maintenance
 from .one_time import OneTimeStore
 from .passwords import PasswordHasher, PasswordPolicy
+from .present_accounts import PresentAccounts
 from .refresh_tokens import RefreshTokens, RefreshTokenStore
 from .revocations import Revocations, RevocationStore
 from .sessions import SessionStore
@@ -81,7 +82,7 @@ class AuthServices:
     ``issuer`` is an https URL, or http on a loopback address for development; ``audience`` is the issuer where it is
     None. ``client_id`` is the client of the tokens that a login gives. Lifetimes, ``reuse_leeway`` and
     ``max_staleness`` are in seconds; see ``AccessTokens``, ``RefreshTokens``, ``Revocations``. ``email`` gives the
-    canonical form of an address, or raises ValueError.
+    canonical form of an address, or raises ValueError. API keys begin with ``api_key_prefix``.
 
     ``async with`` it, or ``open`` and ``close`` it, or hand ``lifespan`` to the framework. Openings are counted: the
     stores close with the last. While it is open, what has expired is deleted every few minutes, in small batches.
@@ -107,6 +108,7 @@ class AuthServices:
         passwords: PasswordHasher | None = None,
         password_policy: PasswordPolicy | None = None,
         email: Callable[[str], str] = canonical_email,
+        api_key_prefix: str = "ak",
         max_staleness: float = 1.0,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -151,6 +153,16 @@ class AuthServices:
             family_lifetime=refresh_family_lifetime,
             families_per_subject=families_per_subject,
             reuse_leeway=reuse_leeway,
+            clock=clock,
+        )
+        self.present_accounts = PresentAccounts(stores.accounts, self.revocations, clock=clock)
+        self.api_keys = APIKeys(
+            stores.api_keys,
+            self.present_accounts,
+            self.revocations,
+            roles=self.roles,
+            realm=issuer,
+            prefix=api_key_prefix,
             clock=clock,
         )
         self._stores = stores
@@ -217,6 +229,7 @@ class AuthServices:
                 opening.push_async_callback(feature.close)
                 await feature.open()
             opening.push_async_callback(self.refresh_tokens.close)
+            opening.push_async_callback(self.api_keys.close)
             self._opened = opening.pop_all()
 
     @asynccontextmanager

@@ -1,6 +1,6 @@
 """The whole stack around an application, and the two ways to compose its parts by hand.
 
-own routes → Bearer → Authorization → app
+own routes → Bearer → APIKey → Authorization → app
 """
 
 from typing import Any
@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 
 from .authorization import Policy
 from .errors import ConfigurationError
+from .middleware.api_key import APIKeyMiddleware
 from .middleware.authorization import AuthorizationMiddleware
 from .middleware.bearer import BearerMiddleware
 from .middleware.opening import Lifespan, OpenServices
@@ -24,9 +25,9 @@ class AuthStack:
     """An application behind authentication, authorization and the routes that people sign in with.
 
     ``policy`` says who may do what; what it does not name needs an authenticated caller. The own routes are
-    under ``prefix``, none at all with None; without ``registration`` accounts are made by the application.
-    ``root_path`` fills an empty one, for servers that are started without. The services are opened and closed
-    with the lifespan, around the application's own.
+    under ``prefix``, none at all with None; without ``registration`` accounts are made by the application. API keys
+    come in the header ``api_key_header``. ``root_path`` fills an empty one, for servers that are started without. The
+    services are opened and closed with the lifespan, around the application's own.
 
     Raises ConfigurationError for a prefix that is not a path of literal segments, for policy patterns under
     it, and where the application sets another ``root_path`` by itself.
@@ -40,6 +41,7 @@ class AuthStack:
         policy: Policy | None = None,
         prefix: str | None = "/auth",
         registration: bool = True,
+        api_key_header: str = "X-API-Key",
         root_path: str = "",
     ) -> None:
         self.app = app
@@ -47,10 +49,18 @@ class AuthStack:
         guarded = chain(
             app,
             Middleware(BearerMiddleware, access_tokens=services.access_tokens),
+            Middleware(APIKeyMiddleware, api_keys=services.api_keys, header=api_key_header),
             Middleware(AuthorizationMiddleware, policy=policy, root_path=root_path),
         )
         if prefix is not None:
-            guarded = mount(guarded, services, prefix=prefix, registration=registration, root_path=root_path)
+            guarded = mount(
+                guarded,
+                services,
+                prefix=prefix,
+                registration=registration,
+                api_key_header=api_key_header,
+                root_path=root_path,
+            )
             _refuse_rules_for(policy, prefix)
         self._requests = OpenServices(guarded, services)
         self._lifespan = Lifespan(app, services)
@@ -69,14 +79,22 @@ def chain(app: ASGIApp, *middleware: Middleware) -> ASGIApp:
 
 
 def mount(
-    app: ASGIApp, services: AuthServices, prefix: str = "/auth", *, registration: bool = True, root_path: str = ""
+    app: ASGIApp,
+    services: AuthServices,
+    prefix: str = "/auth",
+    *,
+    registration: bool = True,
+    api_key_header: str = "X-API-Key",
+    root_path: str = "",
 ) -> ASGIApp:
     """``app`` with the own routes in front of it, complete whatever surrounds it; it guards nothing else.
 
     Place it outside the credential layers, so that an expired token never blocks its own renewal. Nothing
     opens the services with the lifespan here; the first use does, else the application's own lifespan.
     """
-    return OwnRoutes(app, services, prefix=prefix, registration=registration, root_path=root_path)
+    return OwnRoutes(
+        app, services, prefix=prefix, registration=registration, api_key_header=api_key_header, root_path=root_path
+    )
 
 
 def _refuse_rules_for(policy: Policy, prefix: str) -> None:

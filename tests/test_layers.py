@@ -32,6 +32,7 @@ FEATURES = {
     "api_keys",
     "authorization",
     "feed_cache",
+    "last_used",
     "live",
     "maintenance",
     "one_time",

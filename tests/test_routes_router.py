@@ -23,6 +23,10 @@ INVENTORY = {
     ("POST", "/auth/logout", False),
     ("POST", "/auth/password", True),
     ("GET", "/auth/me", True),
+    ("GET", "/auth/api-keys", True),
+    ("POST", "/auth/api-keys", True),
+    ("POST", "/auth/api-keys/{key_id}/rotate", True),
+    ("DELETE", "/auth/api-keys/{key_id}", True),
     ("GET", JWKS, False),
 }
 

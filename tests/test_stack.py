@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from harness import Recorder, bearer, drive, http, websocket
-from sites import EMAIL, ISSUER, PASSWORD, api, services, site, visiting
+from sites import CHALLENGES, EMAIL, PASSWORD, api, services, site, visiting
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
@@ -23,7 +23,7 @@ async def test_what_no_rule_names_needs_an_authenticated_caller() -> None:
         for path in ("/private", "/nowhere"):
             answer = await visit.get(path)
             assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
-            assert answer.headers["www-authenticate"] == f'Bearer realm="{ISSUER}"'
+            assert answer.headers["www-authenticate"] == CHALLENGES
 
 
 @pytest.mark.requirement("R-83", "holds")

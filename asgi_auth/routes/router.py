@@ -14,6 +14,7 @@ from starlette.routing import Route, Router
 
 from ..authorization import authenticated
 from ..errors import ConfigurationError, InvalidCredentials, MethodNotAllowed, NotFound, Refusal
+from ..middleware.api_key import APIKeyMiddleware
 from ..middleware.authorization import Require
 from ..middleware.bearer import BearerMiddleware
 from ..middleware.opening import OpenServices
@@ -38,7 +39,14 @@ class OwnRoutes:
     """
 
     def __init__(
-        self, app: ASGIApp, services: AuthServices, *, prefix: str, registration: bool = True, root_path: str = ""
+        self,
+        app: ASGIApp,
+        services: AuthServices,
+        *,
+        prefix: str,
+        registration: bool = True,
+        api_key_header: str = "X-API-Key",
+        root_path: str = "",
     ) -> None:
         self.app = app
         self._services = services
@@ -46,7 +54,7 @@ class OwnRoutes:
         self._jwks = segments(JWKS_PATH)
         self._root_path = root_path
         routes = own_routes(prefix, registration=registration)
-        paths = {route.path: _Methods(_by_method(route.path, routes, services)) for route in routes}
+        paths = {route.path: _Methods(_by_method(route.path, routes, services, api_key_header)) for route in routes}
         endpoints = [Route(path, answering) for path, answering in paths.items()]
         router = Router(endpoints, redirect_slashes=False, default=_not_found)
         self._routes = OpenServices(router, services)
@@ -79,19 +87,22 @@ def checked_prefix(prefix: str) -> str:
     return prefix
 
 
-def _by_method(path: str, routes: Iterable[OwnRoute], services: AuthServices) -> dict[str, ASGIApp]:
+def _by_method(
+    path: str, routes: Iterable[OwnRoute], services: AuthServices, api_key_header: str
+) -> dict[str, ASGIApp]:
     """What answers which method of one path."""
     found: dict[str, ASGIApp] = {}
     for route in routes:
         if route.path == path:
-            found |= dict.fromkeys(route.methods, _answering(route, services))
+            found |= dict.fromkeys(route.methods, _answering(route, services, api_key_header))
     return found
 
 
-def _answering(route: OwnRoute, services: AuthServices) -> ASGIApp:
+def _answering(route: OwnRoute, services: AuthServices, api_key_header: str) -> ASGIApp:
     endpoint = _Endpoint(route.handler, services)
     if route.owned:
-        return BearerMiddleware(Require(endpoint, authenticated), access_tokens=services.access_tokens)
+        owned = APIKeyMiddleware(Require(endpoint, authenticated), api_keys=services.api_keys, header=api_key_header)
+        return BearerMiddleware(owned, access_tokens=services.access_tokens)
     return endpoint
 
 
@@ -118,6 +129,7 @@ class _Endpoint:
         self._realm = services.access_tokens.realm
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        send = _uncached(send)  # before a credential layer says that the answer is private
         try:
             response = await self._handler(Request(scope, receive), self._services)
         except ClientDisconnect:

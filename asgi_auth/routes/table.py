@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..services import AuthServices
+from .api_keys import create_api_key, list_api_keys, revoke_api_key, rotate_api_key
 from .jwks import jwks
 from .login import login
 from .logout import logout
@@ -49,6 +50,10 @@ def own_routes(prefix: str, *, registration: bool = True) -> tuple[OwnRoute, ...
         OwnRoute(f"{prefix}/logout", "POST", logout),
         OwnRoute(f"{prefix}/password", "POST", password, owned=True),
         OwnRoute(f"{prefix}/me", "GET", me, owned=True),
+        OwnRoute(f"{prefix}/api-keys", "GET", list_api_keys, owned=True),
+        OwnRoute(f"{prefix}/api-keys", "POST", create_api_key, owned=True),
+        OwnRoute(f"{prefix}/api-keys/{{key_id}}/rotate", "POST", rotate_api_key, owned=True),
+        OwnRoute(f"{prefix}/api-keys/{{key_id}}", "DELETE", revoke_api_key, owned=True),
         OwnRoute(JWKS_PATH, "GET", jwks),
     )
     return (OwnRoute(f"{prefix}/register", "POST", register), *routes) if registration else routes

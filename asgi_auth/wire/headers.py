@@ -1,4 +1,4 @@
-"""Request headers: the one Authorization line, and what makes a CORS preflight.
+"""Request headers: lines that may come once, what Authorization holds, and what makes a CORS preflight.
 
 Header names are lower case, as ASGI says. Every expression is linear.
 """
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from ..errors import InvalidRequest, Reason
 
-__all__ = ["AUTHORIZATION_LIMIT", "authorization", "bearer_token", "is_preflight"]
+__all__ = ["AUTHORIZATION_LIMIT", "authorization", "bearer_token", "is_preflight", "only_line"]
 
 AUTHORIZATION_LIMIT = 8 * 1024
 """The longest Authorization value that is read, in bytes."""
@@ -34,6 +34,17 @@ def authorization(headers: Headers) -> bytes | None:
             found = value
     if found is not None and len(found) > AUTHORIZATION_LIMIT:
         raise InvalidRequest(Reason.AUTHORIZATION_TOO_LARGE)
+    return found
+
+
+def only_line(headers: Headers, wanted: bytes) -> bytes | None:
+    """The value of the header ``wanted``, or None where there is none; two lines of it are an InvalidRequest."""
+    found = None
+    for name, value in headers:
+        if name == wanted:
+            if found is not None:
+                raise InvalidRequest(Reason.KEY_REPEATED)
+            found = value
     return found
 
 
