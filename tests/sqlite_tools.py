@@ -11,8 +11,11 @@ from typing import Any, Generic, TypeVar
 import aiosqlite
 
 from asgi_auth.accounts import AccountStore
+from asgi_auth.api_keys import APIKeyStore
+from asgi_auth.one_time import OneTimeStore
 from asgi_auth.refresh_tokens import RefreshTokenStore
 from asgi_auth.revocations import RevocationStore
+from asgi_auth.sessions import SessionStore
 from asgi_auth.stores import SQLiteStores
 
 S = TypeVar("S")
@@ -39,6 +42,24 @@ async def opened_accounts(path: Path) -> AsyncIterator[AccountStore]:
 async def opened_refresh_tokens(path: Path) -> AsyncIterator[RefreshTokenStore]:
     async with opened_stores(path) as stores:
         yield stores.refresh_tokens
+
+
+@asynccontextmanager
+async def opened_sessions(path: Path) -> AsyncIterator[SessionStore]:
+    async with opened_stores(path) as stores:
+        yield stores.sessions
+
+
+@asynccontextmanager
+async def opened_api_keys(path: Path) -> AsyncIterator[APIKeyStore]:
+    async with opened_stores(path) as stores:
+        yield stores.api_keys
+
+
+@asynccontextmanager
+async def opened_one_time(path: Path) -> AsyncIterator[OneTimeStore]:
+    async with opened_stores(path) as stores:
+        yield stores.one_time
 
 
 @asynccontextmanager
@@ -76,7 +97,7 @@ async def held_open(path: Path, table: str, store: str) -> AsyncIterator[Held[An
         held = Held(getattr(first, store), getattr(second, store))
         connection = write_connection(first)
         await connection.create_function("hold", 0, held.hold)
-        for verb in ("INSERT", "UPDATE"):
+        for verb in ("INSERT", "UPDATE", "DELETE"):
             await connection.execute_fetchall(
                 f"CREATE TEMP TRIGGER hold_{verb} AFTER {verb} ON main.{table} BEGIN SELECT hold(); END"
             )

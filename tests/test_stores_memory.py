@@ -7,13 +7,19 @@ from functools import partial
 import pytest
 
 from asgi_auth.accounts import AccountStore
+from asgi_auth.api_keys import APIKeyStore
+from asgi_auth.one_time import OneTimeStore
 from asgi_auth.refresh_tokens import RefreshTokenStore
 from asgi_auth.revocations import RevocationStore
+from asgi_auth.sessions import SessionStore
 from asgi_auth.stores import MemoryStores
 from asgi_auth.testing.contract.accounts import AccountStoreContract
+from asgi_auth.testing.contract.api_keys import APIKeyStoreContract
+from asgi_auth.testing.contract.one_time import OneTimeStoreContract
 from asgi_auth.testing.contract.races import Opened
 from asgi_auth.testing.contract.refresh_tokens import RefreshTokenStoreContract
 from asgi_auth.testing.contract.revocations import RevocationStoreContract
+from asgi_auth.testing.contract.sessions import SessionStoreContract
 
 
 @asynccontextmanager
@@ -24,6 +30,21 @@ async def memory_accounts(stores: MemoryStores) -> AsyncIterator[AccountStore]:
 @asynccontextmanager
 async def memory_refresh_tokens(stores: MemoryStores) -> AsyncIterator[RefreshTokenStore]:
     yield stores.refresh_tokens
+
+
+@asynccontextmanager
+async def memory_sessions(stores: MemoryStores) -> AsyncIterator[SessionStore]:
+    yield stores.sessions
+
+
+@asynccontextmanager
+async def memory_api_keys(stores: MemoryStores) -> AsyncIterator[APIKeyStore]:
+    yield stores.api_keys
+
+
+@asynccontextmanager
+async def memory_one_time(stores: MemoryStores) -> AsyncIterator[OneTimeStore]:
+    yield stores.one_time
 
 
 @asynccontextmanager
@@ -41,6 +62,24 @@ class TestRefreshTokens(RefreshTokenStoreContract):
     @pytest.fixture
     def opened(self) -> Opened[RefreshTokenStore]:
         return partial(memory_refresh_tokens, MemoryStores())
+
+
+class TestSessions(SessionStoreContract):
+    @pytest.fixture
+    def opened(self) -> Opened[SessionStore]:
+        return partial(memory_sessions, MemoryStores())
+
+
+class TestAPIKeys(APIKeyStoreContract):
+    @pytest.fixture
+    def opened(self) -> Opened[APIKeyStore]:
+        return partial(memory_api_keys, MemoryStores())
+
+
+class TestOneTime(OneTimeStoreContract):
+    @pytest.fixture
+    def opened(self) -> Opened[OneTimeStore]:
+        return partial(memory_one_time, MemoryStores())
 
 
 class TestRevocations(RevocationStoreContract):

@@ -27,7 +27,7 @@ START_TOGETHER = 60.0
 class HeldOpen(Protocol[S_co]):
     """Two instances of a store on one backend, and a way to hold a transaction of the first open.
 
-    The fixture ``held_open`` is one. With SQL: a trigger on the store's tables that waits.
+    The fixture ``held_open`` is one. With SQL: triggers for INSERT, UPDATE and DELETE on the store's tables that wait.
     """
 
     @property
