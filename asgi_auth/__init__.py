@@ -61,6 +61,7 @@ from .keys import SigningKey, SigningKeys, VerificationKeys
 from .middleware.api_key import APIKeyMiddleware
 from .middleware.authorization import AuthorizationMiddleware, Require, allows, check, get_auth
 from .middleware.bearer import BearerMiddleware
+from .one_time import OneTimeTokens
 from .passwords import Argon2Profile, PasswordHasher, PasswordPolicy
 from .present_accounts import PresentAccounts
 from .principal import Anonymous, Auth, Principal
@@ -107,6 +108,7 @@ __all__ = [
     "NewAPIKey",
     "NotAuthenticated",
     "NotFound",
+    "OneTimeTokens",
     "PasswordHasher",
     "PasswordPolicy",
     "Policy",

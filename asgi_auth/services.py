@@ -21,7 +21,7 @@ from .errors import ConfigurationError
 from .jwt import JWTIssuer, JWTVerifier
 from .keys import SigningKeys
 from .maintenance import Maintenance
-from .one_time import OneTimeStore
+from .one_time import OneTimeStore, OneTimeTokens
 from .passwords import PasswordHasher, PasswordPolicy
 from .present_accounts import PresentAccounts
 from .refresh_tokens import RefreshTokens, RefreshTokenStore
@@ -165,6 +165,7 @@ class AuthServices:
             prefix=api_key_prefix,
             clock=clock,
         )
+        self.one_time = OneTimeTokens(stores.one_time, clock=clock)
         self._stores = stores
         self._maintenance = Maintenance(
             (stores.refresh_tokens, stores.sessions, stores.api_keys, stores.one_time, stores.revocations), clock=clock

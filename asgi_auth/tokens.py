@@ -19,6 +19,7 @@ __all__ = [
     "digest",
     "encode",
     "is_id",
+    "is_secret",
     "matches",
     "mint_id",
     "mint_secret",
@@ -44,6 +45,11 @@ def mint_id() -> str:
 def is_id(text: str) -> bool:
     """Whether ``text`` looks like an id: whoever asks a store for another text asks in vain."""
     return len(text) == ID_LENGTH and _BASE62.fullmatch(text) is not None
+
+
+def is_secret(text: str) -> bool:
+    """Whether ``text`` looks like a secret: what does not was never minted."""
+    return len(text) == SECRET_LENGTH and _BASE62.fullmatch(text) is not None
 
 
 def mint_secret() -> str:

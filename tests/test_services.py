@@ -18,6 +18,8 @@ from asgi_auth.errors import ConfigurationError, InvalidCredentials, InvalidToke
 from asgi_auth.services import AuthServices
 from asgi_auth.stores import MemoryStores, SQLiteStores
 from asgi_auth.testing.clock import FakeClock
+from asgi_auth.testing.contract.api_keys.programs import a_key
+from asgi_auth.testing.contract.sessions.browsers import NOW, a_session
 
 FORGOTTEN = """
 import asyncio, sys
@@ -281,6 +283,30 @@ async def test_a_purge_deletes_what_has_expired_and_nothing_else() -> None:
         tokens = await auth.refresh_tokens.issue(again, client_id=auth.client_id)
         assert await auth.purge() == 4
         assert await auth.refresh_tokens.rotate(tokens.refresh_token, client_id=auth.client_id)
+
+
+@pytest.mark.requirement("R-93", "holds")
+async def test_a_purge_reaches_sessions_keys_and_one_time_values() -> None:
+    clock, stores = FakeClock(NOW), MemoryStores()
+    async with services(clock, stores=stores) as auth:
+        await stores.sessions.create(a_session())
+        await stores.api_keys.create(a_key(expires_at=NOW + 5000), keys_per_subject=1, now=NOW)
+        token = await auth.one_time.issue("reset", "value", lifetime=3600)
+        assert await auth.purge() == 0
+        clock.advance(5000)
+        assert await auth.purge() == 3
+        assert await auth.one_time.take("reset", token) is None
+
+
+@pytest.mark.requirement("R-46", "holds")
+@pytest.mark.parametrize("end", ["disable", "end_credentials"])
+async def test_what_ends_an_account_deletes_its_sessions(end: str) -> None:
+    stores = MemoryStores()
+    async with services(stores=stores) as auth:
+        account = await auth.accounts.register(EMAIL, PASSWORD)
+        await stores.sessions.create(a_session(subject=account.subject, epoch=account.epoch))
+        await getattr(auth.accounts, end)(account.subject)
+        assert await stores.sessions.get("session-1") is None
 
 
 @pytest.mark.requirement("R-15", "refuses")

@@ -15,6 +15,7 @@ from asgi_auth.tokens import (
     digest,
     encode,
     is_id,
+    is_secret,
     matches,
     mint_id,
     mint_secret,
@@ -123,3 +124,9 @@ def test_an_id_is_known_by_its_form_alone() -> None:
     assert is_id(mint_id())
     for text in ("", mint_id()[1:], mint_id() + "a", "a" * 21 + "\n", "a" * 21 + "é", "a" * 21 + "\ud800", "٣" * 22):
         assert not is_id(text)
+
+
+def test_a_secret_is_known_by_its_form_alone() -> None:
+    assert is_secret(mint_secret())
+    for text in ("", mint_id(), mint_secret()[1:], mint_secret() + "a", "a" * 42 + "\n", "a" * 42 + "é", "٣" * 43):
+        assert not is_secret(text)
