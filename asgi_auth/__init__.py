@@ -49,6 +49,7 @@ from .errors import (
     NotFound,
     Reason,
     Refusal,
+    SessionClosed,
     Stale,
     StoreUnavailable,
     TooLarge,
@@ -61,6 +62,8 @@ from .keys import SigningKey, SigningKeys, VerificationKeys
 from .middleware.api_key import APIKeyMiddleware
 from .middleware.authorization import AuthorizationMiddleware, Require, allows, check, get_auth
 from .middleware.bearer import BearerMiddleware
+from .middleware.request_session import RequestSession
+from .middleware.session import SessionMiddleware, get_session
 from .one_time import OneTimeTokens
 from .passwords import Argon2Profile, PasswordHasher, PasswordPolicy
 from .present_accounts import PresentAccounts
@@ -68,8 +71,10 @@ from .principal import Anonymous, Auth, Principal
 from .refresh_tokens import RefreshTokens, Tokens
 from .revocations import RevocationKind, Revocations
 from .services import AuthServices, Stores
+from .sessions import Session, Sessions
 from .stack import AuthStack, chain, mount
 from .stores import MemoryStores, SQLiteStores
+from .wire.cookies import SessionCookie
 
 __all__ = [
     "SYSTEM_CLOCK",
@@ -118,12 +123,18 @@ __all__ = [
     "Reason",
     "RefreshTokens",
     "Refusal",
+    "RequestSession",
     "Require",
     "Requirement",
     "RevocationKind",
     "Revocations",
     "Roles",
     "SQLiteStores",
+    "Session",
+    "SessionClosed",
+    "SessionCookie",
+    "SessionMiddleware",
+    "Sessions",
     "SigningKey",
     "SigningKeys",
     "Stale",
@@ -145,6 +156,7 @@ __all__ = [
     "check",
     "fresh",
     "get_auth",
+    "get_session",
     "has_role",
     "has_scope",
     "mount",

@@ -4,6 +4,7 @@
 
     AuthError
     ├── ConfigurationError           a constructor, or a guard that no layer of ours stands before
+    ├── SessionClosed                (also a RuntimeError) a change of a session that would be lost
     ├── Refusal                      (also a starlette HTTPException)
     │   ├── Unavailable         503  fail closed, with Retry-After
     │   │   ├── StoreUnavailable     a store did not answer in time, or not at all
@@ -58,6 +59,7 @@ __all__ = [
     "NotFound",
     "Reason",
     "Refusal",
+    "SessionClosed",
     "Stale",
     "StoreUnavailable",
     "TooLarge",
@@ -144,6 +146,13 @@ class ConfigurationError(AuthError):
     Raised by constructors. At request time only by ``check``, ``Require`` and the authorization
     middleware, where no layer of ours ran or something replaced ``scope["auth"]``: nothing is let
     through.
+    """
+
+
+class SessionClosed(AuthError, RuntimeError):
+    """A session cannot be changed here: its cookie would not reach the browser. The message says why.
+
+    The response has begun, the connection is a websocket, or the caller came with another credential.
     """
 
 

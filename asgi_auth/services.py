@@ -4,12 +4,9 @@ Nothing here decides; each promise is kept by the feature that makes it.
 """
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from ipaddress import ip_address
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Protocol, Self
-from urllib.parse import urlsplit
 
 from .access_tokens import AccessTokens
 from .accounts import Accounts, AccountStore
@@ -17,7 +14,8 @@ from .api_keys import APIKeys, APIKeyStore
 from .authorization import Roles
 from .clock import SYSTEM_CLOCK, Clock
 from .emails import canonical_email
-from .errors import ConfigurationError, StoreUnavailable
+from .errors import ConfigurationError
+from .issuer import check_issuer
 from .jwt import JWTIssuer, JWTVerifier
 from .keys import SigningKeys
 from .maintenance import Maintenance
@@ -26,16 +24,9 @@ from .passwords import PasswordHasher, PasswordPolicy
 from .present_accounts import PresentAccounts
 from .refresh_tokens import RefreshTokens, RefreshTokenStore
 from .revocations import Revocations, RevocationStore
-from .sessions import SessionStore
+from .sessions import Sessions, SessionStore
 
 __all__ = ["AuthServices", "Stores"]
-
-# Visible ASCII without what a URL does not hold or what would not mean the issuer: quotes, braces, ? # @ and the like.
-_ISSUER = re.compile(r"[!$-;=A-Z\[\]_a-z~]+")
-
-
-_FIRST_USE_DEADLINE = 1.5
-"""Seconds that a request waits for services that nobody has opened before."""
 
 
 class Stores(Protocol):
@@ -85,8 +76,8 @@ class AuthServices:
 
     ``issuer`` is an https URL, or http on a loopback address for development; ``audience`` is the issuer where it is
     None. ``client_id`` is the client of the tokens that a login gives. Lifetimes, ``reuse_leeway`` and
-    ``max_staleness`` are in seconds; see ``AccessTokens``, ``RefreshTokens``, ``Revocations``. ``email`` gives the
-    canonical form of an address, or raises ValueError. API keys begin with ``api_key_prefix``.
+    ``max_staleness`` are in seconds; see ``AccessTokens``, ``RefreshTokens``, ``Sessions``, ``Revocations``. ``email``
+    gives the canonical form of an address, or raises ValueError. API keys begin with ``api_key_prefix``.
 
     ``async with`` it, or ``open`` and ``close`` it, or hand ``lifespan`` to the framework. Openings are counted: the
     stores close with the last. While it is open, what has expired is deleted every few minutes, in small batches.
@@ -112,11 +103,13 @@ class AuthServices:
         passwords: PasswordHasher | None = None,
         password_policy: PasswordPolicy | None = None,
         email: Callable[[str], str] = canonical_email,
+        session_idle_timeout: float = 1800,
+        session_lifetime: float = 12 * 3600,
         api_key_prefix: str = "ak",
         max_staleness: float = 1.0,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        _check_issuer(issuer)
+        check_issuer(issuer)
         if not client_id or audience == "":
             raise ConfigurationError("client_id and audience are texts of at least one character")
         self.issuer = issuer
@@ -170,6 +163,17 @@ class AuthServices:
             clock=clock,
         )
         self.one_time = OneTimeTokens(stores.one_time, clock=clock)
+        self.sessions = Sessions(
+            stores.sessions,
+            self.present_accounts,
+            self.revocations,
+            issuer=issuer,
+            roles=self.roles,
+            idle_timeout=session_idle_timeout,
+            lifetime=session_lifetime,
+            credential_lifetime=self.access_tokens.revocation_lifetime,
+            clock=clock,
+        )
         self._stores = stores
         self._maintenance = Maintenance(
             (stores.refresh_tokens, stores.sessions, stores.api_keys, stores.one_time, stores.revocations), clock=clock
@@ -189,17 +193,10 @@ class AuthServices:
             self._openings += 1
 
     async def ensure_open(self) -> None:
-        """Open, unless somebody has: of concurrent callers one does. The next ``close`` closes.
-
-        Raises as ``open`` does, and StoreUnavailable where it takes longer than a request may wait.
-        """
-        if self._opened is not None:
-            return
-        try:
-            async with asyncio.timeout(_FIRST_USE_DEADLINE), self._turn():
+        """Open, unless somebody has: of concurrent callers one does. The next ``close`` closes."""
+        if self._opened is None:
+            async with self._turn():
                 await self._open()
-        except TimeoutError:
-            raise StoreUnavailable from None
 
     async def close(self) -> None:
         """Take one opening back; the last one closes, after what was begun is complete. Never opened: nothing."""
@@ -242,32 +239,10 @@ class AuthServices:
                 await feature.open()
             opening.push_async_callback(self.refresh_tokens.close)
             opening.push_async_callback(self.api_keys.close)
+            opening.push_async_callback(self.sessions.close)
             self._opened = opening.pop_all()
 
     @asynccontextmanager
     async def _lifespan(self) -> AsyncIterator[None]:
         async with self:
             yield
-
-
-def _check_issuer(issuer: str) -> None:
-    scheme, host = _scheme_and_host(issuer)
-    if scheme != "https" and not (scheme == "http" and _is_loopback(host)):
-        raise ConfigurationError("the issuer is an https URL; plain http is for loopback addresses alone")
-
-
-def _scheme_and_host(issuer: str) -> tuple[str, str]:
-    with suppress(ValueError):
-        parts = urlsplit(issuer)
-        if parts.hostname and parts.port != 0 and _ISSUER.fullmatch(issuer):
-            return parts.scheme, parts.hostname
-    raise ConfigurationError(
-        "the issuer is a URL of ASCII characters without query, fragment and user, as in 'https://api.example'"
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

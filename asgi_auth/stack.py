@@ -1,8 +1,9 @@
 """The whole stack around an application, and the two ways to compose its parts by hand.
 
-own routes → Bearer → APIKey → Authorization → app
+own routes → Bearer → APIKey → Session → Authorization → app
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from starlette.middleware import Middleware
@@ -13,10 +14,13 @@ from .middleware.api_key import APIKeyMiddleware
 from .middleware.authorization import AuthorizationMiddleware
 from .middleware.bearer import BearerMiddleware
 from .middleware.opening import Lifespan, OpenServices
+from .middleware.session import SessionMiddleware
+from .routes.layers import CredentialLayers
 from .routes.router import OwnRoutes
 from .routes.table import JWKS_PATH
 from .services import AuthServices
 from .wire.asgi import ASGIApp, is_request
+from .wire.cookies import DEFAULT_COOKIE, SessionCookie
 
 __all__ = ["AuthStack", "chain", "mount"]
 
@@ -26,7 +30,8 @@ class AuthStack:
 
     ``policy`` says who may do what; what it does not name needs an authenticated caller. The own routes are
     under ``prefix``, none at all with None; without ``registration`` accounts are made by the application. API keys
-    come in the header ``api_key_header``. ``root_path`` fills an empty one, for servers that are started without. The
+    come in the header ``api_key_header``, sessions in ``cookie``; ``origins`` are those whose pages may use a session,
+    none means the issuer's. ``root_path`` fills an empty one, for servers that are started without. The
     services are opened and closed with the lifespan, around the application's own.
 
     Raises ConfigurationError for a prefix that is not a path of literal segments, for policy patterns under
@@ -42,14 +47,18 @@ class AuthStack:
         prefix: str | None = "/auth",
         registration: bool = True,
         api_key_header: str = "X-API-Key",
+        cookie: SessionCookie = DEFAULT_COOKIE,
+        origins: Iterable[str] = (),
         root_path: str = "",
     ) -> None:
         self.app = app
         policy = Policy({}) if policy is None else policy
+        origins = tuple(origins)
         guarded = chain(
             app,
             Middleware(BearerMiddleware, access_tokens=services.access_tokens),
             Middleware(APIKeyMiddleware, api_keys=services.api_keys, header=api_key_header),
+            Middleware(SessionMiddleware, sessions=services.sessions, cookie=cookie, origins=origins),
             Middleware(AuthorizationMiddleware, policy=policy, root_path=root_path),
         )
         if prefix is not None:
@@ -59,6 +68,8 @@ class AuthStack:
                 prefix=prefix,
                 registration=registration,
                 api_key_header=api_key_header,
+                cookie=cookie,
+                origins=origins,
                 root_path=root_path,
             )
             _refuse_rules_for(policy, prefix)
@@ -85,6 +96,8 @@ def mount(
     *,
     registration: bool = True,
     api_key_header: str = "X-API-Key",
+    cookie: SessionCookie = DEFAULT_COOKIE,
+    origins: Iterable[str] = (),
     root_path: str = "",
 ) -> ASGIApp:
     """``app`` with the own routes in front of it, complete whatever surrounds it; it guards nothing else.
@@ -92,9 +105,8 @@ def mount(
     Place it outside the credential layers, so that an expired token never blocks its own renewal. Nothing
     opens the services with the lifespan here; the first use does, else the application's own lifespan.
     """
-    return OwnRoutes(
-        app, services, prefix=prefix, registration=registration, api_key_header=api_key_header, root_path=root_path
-    )
+    layers = CredentialLayers(services, api_key_header=api_key_header, cookie=cookie, origins=origins)
+    return OwnRoutes(app, services, layers, prefix=prefix, registration=registration, root_path=root_path)
 
 
 def _refuse_rules_for(policy: Policy, prefix: str) -> None:

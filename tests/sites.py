@@ -28,7 +28,7 @@ ISSUER = "https://api.example"
 EMAIL = "ada@example.com"
 PASSWORD = "a long walk by the sea"
 NEW_PASSWORD = "another walk in the woods"
-CHALLENGES = f'Bearer realm="{ISSUER}", ApiKey realm="{ISSUER}"'
+CHALLENGES = f'Bearer realm="{ISSUER}", ApiKey realm="{ISSUER}", Session realm="{ISSUER}"'
 """What each credential layer asks for, in the order in which a request meets them."""
 KEYS = SigningKeys.generate("ES256")
 POLICY = Policy({"/public": public, "/admin/": has_role("admin")})

@@ -14,14 +14,17 @@ PACKAGE = Path(asgi_auth.__file__).parent
 VALUES = {"principal", "errors", "clock"}
 PRIMITIVES = {
     "common_passwords",
+    "devices",
     "emails",
     "hashing_pool",
+    "issuer",
     "jwt",
     "key_checks",
     "key_files",
     "keys",
     "passwords",
     "patterns",
+    "session_data",
     "shielded",
     "strict_json",
     "tokens",
@@ -39,6 +42,7 @@ FEATURES = {
     "present_accounts",
     "refresh_tokens",
     "revocations",
+    "session_store",
     "sessions",
 }
 MAY_IMPORT = {
@@ -52,7 +56,7 @@ MAY_IMPORT = {
     "routes": {"values", "primitives", "features", "wire", "middleware", "services", "routes"},
     "stack": {"values", "primitives", "features", "wire", "middleware", "services", "routes"},
     "testing": {"values", "primitives", "features", "testing"},
-    "__init__": {"values", "primitives", "features", "services", "middleware", "stack", "stores"},
+    "__init__": {"values", "primitives", "features", "services", "wire", "middleware", "stack", "stores"},
 }
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 

@@ -27,6 +27,9 @@ INVENTORY = {
     ("POST", "/auth/api-keys", True),
     ("POST", "/auth/api-keys/{key_id}/rotate", True),
     ("DELETE", "/auth/api-keys/{key_id}", True),
+    ("GET", "/auth/sessions", True),
+    ("DELETE", "/auth/sessions", True),
+    ("DELETE", "/auth/sessions/{session_id}", True),
     ("GET", JWKS, False),
 }
 
@@ -156,6 +159,15 @@ async def test_another_method_is_405_and_the_right_one_is_named(visit: Site, met
 
 async def test_get_routes_allow_head(visit: Site) -> None:
     assert (await visit.client.post("/auth/me")).headers["allow"] == "GET, HEAD"
+
+
+@pytest.mark.requirement("R-99", "holds")
+@pytest.mark.parametrize("path", ["/auth/sessions", "/auth/api-keys"])
+async def test_a_path_with_several_methods_names_them_all(visit: Site, path: str) -> None:
+    answer = await visit.client.put(path)
+
+    others = "DELETE, GET, HEAD" if path == "/auth/sessions" else "GET, HEAD, POST"
+    assert (answer.status_code, answer.headers["allow"]) == (405, others)
 
 
 @pytest.mark.requirement("R-97", "holds")

@@ -11,7 +11,7 @@ from typing import Any
 from ..authorization import Policy, Requirement, all_of, authenticated, decide
 from ..errors import ConfigurationError, Denied, InvalidRequest, NotAuthenticated, Reason, Refusal
 from ..principal import Anonymous, Auth, Principal
-from ..wire.asgi import ASGIApp, HasScope, Receive, Scope, Send, is_request
+from ..wire.asgi import ASGIApp, HasScope, Receive, Scope, Send, is_request, scope_of
 from ..wire.challenges import for_denial
 from ..wire.edge import Noted, edge_of, pass_on
 from ..wire.headers import is_preflight
@@ -99,7 +99,7 @@ def check(connection: HasScope | Mapping[str, Any], requirement: Requirement = a
     ``connection`` is a request, a websocket or a scope. Raises a Refusal with its challenge, which becomes
     the right answer in every framework, or ConfigurationError where no layer of ours stands before.
     """
-    scope = _scope(connection)
+    scope = scope_of(connection)
     auth = _auth(scope)
     denied = _refusal(requirement, auth)
     if denied is None:
@@ -111,12 +111,12 @@ def check(connection: HasScope | Mapping[str, Any], requirement: Requirement = a
 
 def allows(connection: HasScope | Mapping[str, Any], requirement: Requirement) -> bool:
     """Whether ``requirement`` lets the caller through: the question of ``check`` without its exception."""
-    return decide(requirement, _auth(_scope(connection))) is None
+    return decide(requirement, _auth(scope_of(connection))) is None
 
 
 def get_auth(connection: HasScope | Mapping[str, Any]) -> Auth:
     """Who is calling: a Principal, or Anonymous. ConfigurationError where no layer of ours stands before."""
-    return _auth(_scope(connection))
+    return _auth(scope_of(connection))
 
 
 def _guarded(app: ASGIApp, requirement: Requirement, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -156,12 +156,6 @@ def _noted(scope: Scope, auth: Auth, refusal: Refusal) -> Refusal:
 def _challenges(scope: Scope, auth: Auth, refusal: Refusal) -> tuple[str, ...]:
     edge = edge_of(scope)
     return for_denial(refusal, auth, None if edge is None else edge.realm)
-
-
-def _scope(connection: Any) -> Scope:
-    # Starlette's connections are mappings themselves, so the attribute is asked for first.
-    scope: Scope = getattr(connection, "scope", connection)
-    return scope
 
 
 def _auth(scope: Scope) -> Auth:

@@ -1,13 +1,14 @@
 """``POST /auth/logout``: ends what the caller presents, at once and everywhere.
 
 An access token ends together with its refresh family, a refresh token likewise; an access token that has
-expired still ends its family. What proves nothing ends nothing.
+expired still ends its family. A session ends by its cookie, which is cleared. What proves nothing ends nothing.
 """
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ..errors import InvalidToken, NotAuthenticated
+from ..middleware.request_session import RequestSession
 from ..services import AuthServices
 from ..wire.body import fields, read_optional_json
 from ..wire.headers import authorization, bearer_token
@@ -24,8 +25,12 @@ async def logout(request: Request, services: AuthServices) -> Response:
     value = authorization(request.scope["headers"])
     access_token = None if value is None else bearer_token(value)
     refresh_token = body.get("refresh_token")
-    if access_token is None and refresh_token is None:
+    session = request.scope.get("session")  # absent beside an access token: explicit beats ambient
+    has_cookie = isinstance(session, RequestSession) and session.has_cookie
+    if access_token is None and refresh_token is None and not has_cookie:
         raise NotAuthenticated
+    if isinstance(session, RequestSession):
+        await session.logout()
     if refresh_token is not None:
         await services.refresh_tokens.revoke(refresh_token)
     if access_token is not None:

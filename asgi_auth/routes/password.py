@@ -5,8 +5,10 @@ from starlette.responses import JSONResponse, Response
 
 from ..authorization import authenticated
 from ..middleware.authorization import check
+from ..middleware.session import get_session
 from ..services import AuthServices
 from ..wire.body import fields, read_json
+from .sessions import begun
 
 __all__ = ["password"]
 
@@ -14,10 +16,16 @@ __all__ = ["password"]
 async def password(request: Request, services: AuthServices) -> Response:
     """Fresh tokens (RFC 6749 §5.1) of the new epoch; every credential of before has ended when they arrive.
 
+    A caller with a session gets a fresh session.
+
     401 where the current password is wrong, 422 where the new one is not acceptable.
     """
     caller = check(request, authenticated)
     body = fields(await read_json(request.scope, request.receive), ("current_password", "new_password"))
     account = await services.accounts.change_password(caller.subject, body["current_password"], body["new_password"])
+    if caller.scheme == "session":
+        session = get_session(request)
+        await session.login(account.subject, epoch=account.epoch)
+        return begun(session)
     tokens = await services.refresh_tokens.issue(account, client_id=services.client_id)
     return JSONResponse(tokens.as_json())

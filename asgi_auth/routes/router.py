@@ -12,11 +12,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route, Router
 
-from ..authorization import authenticated
 from ..errors import ConfigurationError, InvalidCredentials, MethodNotAllowed, NotFound, Refusal
-from ..middleware.api_key import APIKeyMiddleware
-from ..middleware.authorization import Require
-from ..middleware.bearer import BearerMiddleware
 from ..middleware.opening import OpenServices
 from ..patterns import Pattern, segments
 from ..services import AuthServices
@@ -24,6 +20,7 @@ from ..wire.asgi import ASGIApp, Message, Receive, Scope, Send, is_request
 from ..wire.challenges import for_presented, session
 from ..wire.path import readings
 from ..wire.responses import refuse
+from .layers import CredentialLayers
 from .table import JWKS_PATH, Handler, OwnRoute, own_routes
 
 __all__ = ["OwnRoutes", "checked_prefix"]
@@ -42,10 +39,10 @@ class OwnRoutes:
         self,
         app: ASGIApp,
         services: AuthServices,
+        layers: CredentialLayers | None = None,
         *,
         prefix: str,
         registration: bool = True,
-        api_key_header: str = "X-API-Key",
         root_path: str = "",
     ) -> None:
         self.app = app
@@ -54,7 +51,8 @@ class OwnRoutes:
         self._jwks = segments(JWKS_PATH)
         self._root_path = root_path
         routes = own_routes(prefix, registration=registration)
-        paths = {route.path: _Methods(_by_method(route.path, routes, services, api_key_header)) for route in routes}
+        layers = CredentialLayers(services) if layers is None else layers
+        paths = {route.path: _Methods(_by_method(route.path, routes, services, layers)) for route in routes}
         endpoints = [Route(path, answering) for path, answering in paths.items()]
         router = Router(endpoints, redirect_slashes=False, default=_not_found)
         self._routes = OpenServices(router, services)
@@ -88,22 +86,14 @@ def checked_prefix(prefix: str) -> str:
 
 
 def _by_method(
-    path: str, routes: Iterable[OwnRoute], services: AuthServices, api_key_header: str
+    path: str, routes: Iterable[OwnRoute], services: AuthServices, layers: CredentialLayers
 ) -> dict[str, ASGIApp]:
     """What answers which method of one path."""
     found: dict[str, ASGIApp] = {}
     for route in routes:
         if route.path == path:
-            found |= dict.fromkeys(route.methods, _answering(route, services, api_key_header))
+            found |= dict.fromkeys(route.methods, layers.around(_Endpoint(route.handler, services), route))
     return found
-
-
-def _answering(route: OwnRoute, services: AuthServices, api_key_header: str) -> ASGIApp:
-    endpoint = _Endpoint(route.handler, services)
-    if route.owned:
-        owned = APIKeyMiddleware(Require(endpoint, authenticated), api_keys=services.api_keys, header=api_key_header)
-        return BearerMiddleware(owned, access_tokens=services.access_tokens)
-    return endpoint
 
 
 class _Methods:

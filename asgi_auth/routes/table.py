@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import Enum
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,13 +16,23 @@ from .me import me
 from .password import password
 from .refresh import refresh
 from .register import register
+from .sessions import end_other_sessions, end_session, list_sessions
 
-__all__ = ["JWKS_PATH", "Handler", "OwnRoute", "own_routes"]
+__all__ = ["JWKS_PATH", "Handler", "OwnRoute", "Reads", "own_routes"]
 
 JWKS_PATH = "/.well-known/jwks.json"
 """Where the public keys are, whatever the prefix (RFC 8615)."""
 
 Handler = Callable[[Request, AuthServices], Awaitable[Response]]
+
+
+class Reads(Enum):
+    """Which credentials are read before an open route; its handler reads what else there is."""
+
+    NOTHING = "nothing"
+    COOKIE = "cookie"
+    COOKIE_UNLESS_TOKEN = "cookie unless token"
+    """The session's cookie, but where an access token came: explicit beats ambient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,7 @@ class OwnRoute:
     method: str
     handler: Handler
     owned: bool = False
+    reads: Reads = Reads.NOTHING
 
     @property
     def methods(self) -> frozenset[str]:
@@ -45,15 +57,18 @@ class OwnRoute:
 def own_routes(prefix: str, *, registration: bool = True) -> tuple[OwnRoute, ...]:
     """The routes under ``prefix``, and the public keys; ``register`` only with ``registration``."""
     routes = (
-        OwnRoute(f"{prefix}/login", "POST", login),
+        OwnRoute(f"{prefix}/login", "POST", login, reads=Reads.COOKIE),
         OwnRoute(f"{prefix}/refresh", "POST", refresh),
-        OwnRoute(f"{prefix}/logout", "POST", logout),
+        OwnRoute(f"{prefix}/logout", "POST", logout, reads=Reads.COOKIE_UNLESS_TOKEN),
         OwnRoute(f"{prefix}/password", "POST", password, owned=True),
         OwnRoute(f"{prefix}/me", "GET", me, owned=True),
         OwnRoute(f"{prefix}/api-keys", "GET", list_api_keys, owned=True),
         OwnRoute(f"{prefix}/api-keys", "POST", create_api_key, owned=True),
         OwnRoute(f"{prefix}/api-keys/{{key_id}}/rotate", "POST", rotate_api_key, owned=True),
         OwnRoute(f"{prefix}/api-keys/{{key_id}}", "DELETE", revoke_api_key, owned=True),
+        OwnRoute(f"{prefix}/sessions", "GET", list_sessions, owned=True),
+        OwnRoute(f"{prefix}/sessions", "DELETE", end_other_sessions, owned=True),
+        OwnRoute(f"{prefix}/sessions/{{session_id}}", "DELETE", end_session, owned=True),
         OwnRoute(JWKS_PATH, "GET", jwks),
     )
     return (OwnRoute(f"{prefix}/register", "POST", register), *routes) if registration else routes

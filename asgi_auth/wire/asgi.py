@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ..errors import ConfigurationError
 
-__all__ = ["ASGIApp", "HasScope", "Message", "Receive", "Scope", "Send", "is_request"]
+__all__ = ["ASGIApp", "HasScope", "Message", "Receive", "Scope", "Send", "is_request", "scope_of"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -26,6 +26,13 @@ class HasScope(Protocol):
     def scope(self) -> Any:
         """The connection's ASGI scope."""
         ...
+
+
+def scope_of(connection: Any) -> Scope:
+    """The scope of a request or a websocket of any framework; a scope is its own."""
+    # Starlette's connections are mappings themselves, so the attribute is asked for first.
+    scope: Scope = getattr(connection, "scope", connection)
+    return scope
 
 
 def is_request(scope: Scope) -> bool:

@@ -38,7 +38,6 @@ class SQLiteStores:
 
     def __init__(self, path: str | os.PathLike[str], *, deadline: float = 1.5) -> None:
         require_version(sqlite3.sqlite_version_info)
-        self._migrations = load_migrations()
         self._database = Database(database_path(path), deadline=deadline)
         self.accounts = SQLiteAccounts(self._database)
         self.refresh_tokens = SQLiteRefreshTokens(self._database)
@@ -52,7 +51,7 @@ class SQLiteStores:
 
         ``ConfigurationError`` where the file cannot be used or was written by a newer version of this package.
         """
-        await self._database.open(self._migrations)
+        await self._database.open(load_migrations())
 
     async def close(self) -> None:
         """Let what runs come to its end and close the file; afterwards every verb is ``StoreUnavailable``."""

@@ -4,7 +4,6 @@ In WAL mode readers never wait for the writer. ``synchronous=FULL``: what a writ
 """
 
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -127,10 +126,7 @@ class Database:
             return _Connections(reads, writes, feed, stack.pop_all())
 
     async def _connection(self, stack: AsyncExitStack) -> aiosqlite.Connection:
-        try:
-            connection = await stack.enter_async_context(aiosqlite.connect(self._path, timeout=0, isolation_level=None))
-        except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailable from error
+        connection = await stack.enter_async_context(aiosqlite.connect(self._path, timeout=0, isolation_level=None))
         stop_at_exit(connection)
         return connection
 
