@@ -10,7 +10,9 @@ from asgi_auth.errors import StoreUnavailable
 from asgi_auth.revocations import RevocationKind
 from asgi_auth.stores import SQLiteStores
 from asgi_auth.testing.contract.accounts import NOW, an_account
+from asgi_auth.testing.contract.api_keys.programs import a_key
 from asgi_auth.testing.contract.refresh_tokens.families import a_family
+from asgi_auth.testing.contract.sessions.browsers import a_session
 
 DAMAGE = {
     "pickle for JSON": "UPDATE asgi_auth_accounts SET roles = x'80049518'",
@@ -70,6 +72,54 @@ async def test_a_damaged_family_is_unavailable(stores: SQLiteStores) -> None:
     await write_connection(stores).execute_fetchall("UPDATE asgi_auth_refresh_families SET current_digest = 'text'")
     with pytest.raises(StoreUnavailable):
         await stores.refresh_tokens.revoke("family-1", member_digest=None, now=NOW)
+
+
+@pytest.mark.requirement("R-91", "refuses")
+@pytest.mark.parametrize(
+    "change",
+    [
+        "roles = '[\"user\"'",
+        "roles = '{}'",
+        "version = 'x'",
+        "secret_digest = 'text'",
+        "data = x'80049518'",
+        "epoch = ''",
+    ],
+)
+async def test_a_damaged_session_is_unavailable_and_never_absent(stores: SQLiteStores, change: str) -> None:
+    """Neither alone nor in the list, where the others are whole."""
+    await stores.sessions.create(a_session())
+    await stores.sessions.create(a_session("session-2"))
+    await write_connection(stores).execute_fetchall(
+        f"UPDATE asgi_auth_sessions SET {change} WHERE session_id = 'session-1'"
+    )
+    for call in (stores.sessions.get("session-1"), stores.sessions.list("subject-1", now=NOW)):
+        with pytest.raises(StoreUnavailable):
+            await call
+
+
+@pytest.mark.requirement("R-91", "refuses")
+@pytest.mark.parametrize("change", ["scopes = '[1]'", "scopes = ''", "expires_at = 'never'", "revoked_at = x'00'"])
+async def test_a_damaged_key_is_unavailable_and_never_wider(stores: SQLiteStores, change: str) -> None:
+    await stores.api_keys.create(a_key(), keys_per_subject=1, now=NOW)
+    await write_connection(stores).execute_fetchall(f"UPDATE asgi_auth_api_keys SET {change}")
+    for call in (
+        stores.api_keys.get("key-1"),
+        stores.api_keys.list("subject-1"),
+        stores.api_keys.revoke("key-1", subject=None, now=NOW),
+    ):
+        with pytest.raises(StoreUnavailable):
+            await call
+
+
+@pytest.mark.requirement("R-91", "refuses")
+@pytest.mark.parametrize("change", ["value = x'00'", "expires_at = 'never'"])
+async def test_a_damaged_value_is_unavailable_and_given_to_nobody(stores: SQLiteStores, change: str) -> None:
+    await stores.one_time.put(b"key", "value", expires_at=NOW + 1, now=NOW)
+    await write_connection(stores).execute_fetchall(f"UPDATE asgi_auth_one_time SET {change}")
+    with pytest.raises(StoreUnavailable):
+        await stores.one_time.take(b"key", now=NOW)
+    assert await stores.one_time.take(b"key", now=NOW) is None
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\udcffb"])

@@ -16,9 +16,13 @@ from asgi_auth.errors import StoreUnavailable
 from asgi_auth.refresh_tokens import Advanced, Advancement, Expired, Reused
 from asgi_auth.revocations import RevocationKind
 from asgi_auth.stores import SQLiteStores
+from asgi_auth.stores.sqlite import SQLiteAccounts
+from asgi_auth.stores.sqlite.database import Database
+from asgi_auth.stores.sqlite.schema import load_migrations
 from asgi_auth.testing.contract.accounts import an_account
 from asgi_auth.testing.contract.races import in_processes, together
 from asgi_auth.testing.contract.refresh_tokens.families import NOW, a_family, present
+from asgi_auth.testing.contract.sessions.browsers import a_session
 
 HOLDER = """
 import sqlite3, sys
@@ -84,6 +88,27 @@ async def test_eight_processes_open_one_new_file_at_once(path: Path) -> None:
     """One makes the schema, all of them go on."""
     shares = [(f"process-{number}",) for number in range(8)]
     assert await in_processes(partial(unopened, path), open_and_register, shares) == [True] * 8
+
+
+@pytest.mark.requirement("R-90", "holds")
+async def test_eight_processes_bring_one_old_file_up_to_date_at_once(path: Path) -> None:
+    """One applies the step that is missing, all of them go on, and what was stored stays."""
+    old = Database(path, deadline=1.5)
+    await old.open(load_migrations()[:1])
+    assert await SQLiteAccounts(old).create(an_account())
+    await old.close()
+    shares = [(f"process-{number}",) for number in range(8)]
+    assert await in_processes(partial(unopened, path), open_and_sign_in, shares) == [True] * 8
+    async with opened_stores(path) as stores:
+        assert await stores.accounts.get("subject-1") == an_account()
+        assert len(await stores.sessions.list("subject-1", now=NOW)) == 8
+
+
+async def open_and_sign_in(stores: SQLiteStores, name: str) -> bool:
+    await stores.open()
+    created = await stores.sessions.create(a_session(name))
+    await stores.close()
+    return created
 
 
 async def write_much(stores: SQLiteStores, process: str) -> list[bool]:
