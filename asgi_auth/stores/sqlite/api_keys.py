@@ -1,18 +1,18 @@
 """API keys in SQLite: each verb is one statement but the rotation, which is one transaction."""
 
-from dataclasses import fields
-
 from asgi_auth.api_keys import APIKey
-from asgi_auth.stores.sqlite.codec import BLOB, REAL, REAL_OR_NULL, TEXT, TEXT_OR_NULL, by_name, names, names_text
+from asgi_auth.stores.sqlite.codec import BLOB, REAL, REAL_OR_NULL, TEXT, TEXT_OR_NULL, Layout, names, names_text
 from asgi_auth.stores.sqlite.database import Database
 from asgi_auth.stores.sqlite.statements import Execute, Rows, Value
 
 __all__ = ["SQLiteAPIKeys"]
 
-NAMES = tuple(field.name for field in fields(APIKey))
-COLUMNS = (
-    *(TEXT, BLOB, TEXT, TEXT, TEXT_OR_NULL),
-    *(REAL, REAL_OR_NULL, REAL_OR_NULL, TEXT_OR_NULL, REAL_OR_NULL),
+LAYOUT = Layout(
+    APIKey,
+    (
+        *(TEXT, BLOB, TEXT, TEXT, TEXT_OR_NULL),
+        *(REAL, REAL_OR_NULL, REAL_OR_NULL, TEXT_OR_NULL, REAL_OR_NULL),
+    ),
 )
 
 # Counted and stored under one lock of the file: two callers never count the same gap.
@@ -119,7 +119,7 @@ class SQLiteAPIKeys:
 
 def _columns(key: APIKey) -> dict[str, Value]:
     scopes = None if key.scopes is None else names_text(key.scopes)
-    return {name: getattr(key, name) for name in NAMES} | {"scopes": scopes}
+    return {name: getattr(key, name) for name in LAYOUT.names} | {"scopes": scopes}
 
 
 def _first(rows: Rows) -> APIKey | None:
@@ -128,8 +128,8 @@ def _first(rows: Rows) -> APIKey | None:
 
 
 def _keys(rows: Rows) -> tuple[APIKey, ...]:
-    found = (by_name(row, NAMES, COLUMNS) for row in rows)
-    return tuple(APIKey(**{**values, "scopes": _scopes(values["scopes"])}) for values in found)
+    found = (LAYOUT.by_name(row) for row in rows)
+    return tuple(APIKey(**values | {"scopes": _scopes(values["scopes"])}) for values in found)
 
 
 def _scopes(text: str | None) -> frozenset[str] | None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import lru_cache
 from types import NoneType
 from typing import Any
@@ -18,7 +19,7 @@ __all__ = [
     "TEXT",
     "TEXT_OR_NULL",
     "Column",
-    "by_name",
+    "Layout",
     "checked",
     "names",
     "names_text",
@@ -44,13 +45,21 @@ def checked(row: Sequence[Any], columns: Sequence[Column]) -> Sequence[Any]:
     return row
 
 
-def by_name(row: Sequence[Any], names: Sequence[str], columns: Sequence[Column]) -> dict[str, Any]:
-    """The checked row by the names of its columns, every ``REAL`` a float: RETURNING hands out integers."""
-    values = dict(zip(names, checked(row, columns), strict=True))
-    return {
-        name: float(value) if float in column and value is not None else value
-        for (name, value), column in zip(values.items(), columns, strict=True)
-    }
+class Layout:
+    """A row whose columns are the fields of ``record``, in their order."""
+
+    def __init__(self, record: type, columns: Sequence[Column]) -> None:
+        self.names = tuple(field.name for field in fields(record))
+        self._columns = tuple(columns)
+        self._instants = tuple(name for name, column in zip(self.names, columns, strict=True) if float in column)
+
+    def by_name(self, row: Sequence[Any]) -> dict[str, Any]:
+        """The checked row by its names, every ``REAL`` a float: RETURNING hands out integers."""
+        values = dict(zip(self.names, checked(row, self._columns), strict=True))
+        for name in self._instants:
+            if isinstance(values[name], int):
+                values[name] = float(values[name])
+        return values
 
 
 def names_text(names: frozenset[str]) -> str:

@@ -1,7 +1,6 @@
 """Refresh families in SQLite: a rotation is one ``UPDATE`` that decides over the row itself."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 from asgi_auth.refresh_tokens import Advanced, Advancement, Expired, RefreshFamily, Repeated, Reused
@@ -13,7 +12,7 @@ from asgi_auth.stores.sqlite.codec import (
     REAL_OR_NULL,
     TEXT,
     TEXT_OR_NULL,
-    by_name,
+    Layout,
     names,
     names_text,
 )
@@ -22,12 +21,14 @@ from asgi_auth.stores.sqlite.statements import Execute, Value
 
 __all__ = ["SQLiteRefreshTokens"]
 
-COLUMNS = (
-    *(TEXT, TEXT, TEXT, TEXT_OR_NULL, INTEGER, REAL),
-    *(BLOB, BLOB, BLOB_OR_NULL, BLOB_OR_NULL),
-    *(REAL, REAL, REAL, REAL, REAL_OR_NULL, BLOB_OR_NULL),
+LAYOUT = Layout(
+    RefreshFamily,
+    (
+        *(TEXT, TEXT, TEXT, TEXT_OR_NULL, INTEGER, REAL),
+        *(BLOB, BLOB, BLOB_OR_NULL, BLOB_OR_NULL),
+        *(REAL, REAL, REAL, REAL, REAL_OR_NULL, BLOB_OR_NULL),
+    ),
 )
-NAMES = tuple(field.name for field in fields(RefreshFamily))
 
 # No ON CONFLICT: an id that is taken is an error, and the family that has it stays as it is.
 CREATE = """
@@ -191,11 +192,11 @@ def _advancement(family: RefreshFamily, presented: bytes, child: bytes, call_id:
 
 def _columns(family: RefreshFamily) -> dict[str, Value]:
     scopes = None if family.scopes is None else names_text(family.scopes)
-    return {name: getattr(family, name) for name in NAMES} | {"scopes": scopes}
+    return {name: getattr(family, name) for name in LAYOUT.names} | {"scopes": scopes}
 
 
 def _family(row: Sequence[Any]) -> RefreshFamily:
-    values = by_name(row, NAMES, COLUMNS)
+    values = LAYOUT.by_name(row)
     if values["scopes"] is not None:
         values["scopes"] = names(values["scopes"])
     return RefreshFamily(**values)

@@ -1,7 +1,5 @@
 """Sessions in SQLite: each verb is one statement, which decides over the row itself."""
 
-from dataclasses import fields
-
 from asgi_auth.sessions import Session
 from asgi_auth.stores.sqlite.codec import (
     BLOB,
@@ -10,7 +8,7 @@ from asgi_auth.stores.sqlite.codec import (
     REAL_OR_NULL,
     TEXT,
     TEXT_OR_NULL,
-    by_name,
+    Layout,
     checked,
     names,
     names_text,
@@ -20,11 +18,13 @@ from asgi_auth.stores.sqlite.statements import Rows, Value
 
 __all__ = ["SQLiteSessions"]
 
-NAMES = tuple(field.name for field in fields(Session))
-COLUMNS = (
-    *(TEXT, BLOB, TEXT_OR_NULL, INTEGER, TEXT, REAL_OR_NULL),
-    *(TEXT, TEXT, INTEGER),
-    *(REAL, REAL, REAL, REAL),
+LAYOUT = Layout(
+    Session,
+    (
+        *(TEXT, BLOB, TEXT_OR_NULL, INTEGER, TEXT, REAL_OR_NULL),
+        *(TEXT, TEXT, INTEGER),
+        *(REAL, REAL, REAL, REAL),
+    ),
 )
 
 CREATE = """
@@ -150,9 +150,9 @@ class SQLiteSessions:
 
 
 def _columns(session: Session) -> dict[str, Value]:
-    return {name: getattr(session, name) for name in NAMES} | {"roles": names_text(session.roles)}
+    return {name: getattr(session, name) for name in LAYOUT.names} | {"roles": names_text(session.roles)}
 
 
 def _sessions(rows: Rows) -> tuple[Session, ...]:
-    found = (by_name(row, NAMES, COLUMNS) for row in rows)
-    return tuple(Session(**{**values, "roles": names(values["roles"])}) for values in found)
+    found = (LAYOUT.by_name(row) for row in rows)
+    return tuple(Session(**values | {"roles": names(values["roles"])}) for values in found)
