@@ -59,6 +59,7 @@ class SessionData(MutableMapping[str, Any]):
     """Whether anybody has asked for anything."""
     closed: str | None = None
     """Why it cannot be changed any more: the message of the ``SessionClosed`` that a change raises."""
+    _text = NO_DATA
     _values: dict[str, Any] | None = None
 
     def __init__(self, text: str = NO_DATA) -> None:

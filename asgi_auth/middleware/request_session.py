@@ -43,6 +43,7 @@ class RequestSession(SessionData):
     _is_wanted = False
 
     def __init__(self, sessions: Sessions, scope: Scope, origins: Origins) -> None:
+        # Not the mapping's own: it begins without data, as its class does.
         self._sessions = sessions
         self._scope = scope
         self._origins = origins
