@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from key_tools import Keys
 
 from asgi_auth.authorization import Policy, has_scope
-from asgi_auth.errors import ConfigurationError, Forbidden, Reason
+from asgi_auth.errors import ConfigurationError, Forbidden, InvalidToken, Reason
 from asgi_auth.middleware.api_key import APIKeyMiddleware
 from asgi_auth.middleware.authorization import AuthorizationMiddleware
 from asgi_auth.middleware.bearer import BearerMiddleware
@@ -209,6 +209,38 @@ async def test_a_huge_header_is_refused_before_it_is_copied(length: int, app: AP
     assert answer.status == 401
     assert peak < 1_000_000
     assert world.journal.entries == []
+
+
+class Handed:
+    """What the middleware asks for keys, and how much it hands over."""
+
+    realm = REALM
+
+    def __init__(self) -> None:
+        self.lengths: list[int] = []
+
+    def cached(self, value: bytes, /) -> Principal | None:
+        self.lengths.append(len(value))
+        return None
+
+    async def verify(self, value: bytes, /) -> Principal:
+        self.lengths.append(len(value))
+        raise InvalidToken(Reason.KEY_MALFORMED)
+
+    def watch(self, principal: Principal, end: Callable[[], None], /) -> Callable[[], None]:
+        raise NotImplementedError
+
+
+@pytest.mark.requirement("R-100", "holds")
+@PROTOCOLS
+async def test_no_more_than_512_bytes_are_handed_over(call: Call, inner: Recorder) -> None:
+    handed = Handed()
+    app = APIKeyMiddleware(inner, api_keys=handed)
+
+    answers = [await call(app, headers=with_key(b"a" * length)) for length in (512, 513, 5000)]
+
+    assert [answer.status for answer in answers] == [401] * 3
+    assert set(handed.lengths) == {512}
 
 
 KEY = encode("ak", mint_id(), mint_secret()).encode()

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from key_tools import Keys
 
 from asgi_auth.api_keys import APIKey, APIKeys
-from asgi_auth.errors import ConfigurationError, Conflict, FieldError, Invalid, InvalidToken, Reason, Stale
+from asgi_auth.errors import (
+    ConfigurationError,
+    Conflict,
+    FieldError,
+    Invalid,
+    InvalidToken,
+    Reason,
+    Stale,
+    StoreUnavailable,
+)
 from asgi_auth.present_accounts import PresentAccounts
 from asgi_auth.principal import Principal
 from asgi_auth.tokens import digest, encode, mint_id, mint_secret
@@ -302,6 +311,22 @@ async def test_a_disabled_owner_takes_every_key_along_and_gets_them_back_when_en
 
     await world.accounts.enable("anna")
     assert [(await world.use(value)).subject for value in values] == ["anna", "anna", "berta"]
+
+
+@pytest.mark.requirement("R-31", "refuses")
+async def test_a_disabling_that_failed_in_its_middle_reaches_warm_keys_when_it_is_completed(world: Keys) -> None:
+    async def down() -> None:
+        raise StoreUnavailable
+
+    value, _ = await world.warm()
+    world.journal.before["revoke changed"] = [down]
+    with pytest.raises(StoreUnavailable):
+        await world.accounts.disable("anna")
+
+    await world.accounts.end_credentials("anna")
+
+    assert world.keys.cached(value) is None
+    assert await refusal(world, value) is Reason.ACCOUNT_DISABLED
 
 
 @pytest.mark.requirement("R-35", "holds")

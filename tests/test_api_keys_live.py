@@ -82,6 +82,8 @@ async def test_a_connection_that_opens_while_its_key_ends_does_not_stay(world: K
     principal = await world.use(value)
 
     await ENDINGS[how](world, key)
+    world.clock.advance(2)
+    await world.revocations.ensure_fresh()  # what was told here has come back from the feed, and comes no more
 
     assert await Connection(world, principal).ended() == 1
 
