@@ -314,7 +314,8 @@ class APIKeys:
         """What the key may do now. Raises InvalidToken where it may not be used."""
         owner = await self._accounts.get(key.subject)
         if self._revocations is not None:
-            await self._revocations.ensure_fresh()
+            if not self._revocations.is_fresh():
+                await self._revocations.ensure_fresh()
             # A key whose ending is under way is told of before its row changes.
             if self._revocations.is_revoked(RevocationKind.API_KEY, key.key_id):
                 raise InvalidToken(Reason.KEY_REVOKED)

@@ -15,53 +15,17 @@ with 1 where a target is missed, but never with ``--quick``.
 import argparse
 import asyncio
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from statistics import median
 
 from bearer_cold import cold_contenders
 from bearer_warm import warm_contenders
 from rounds import Figures, Work, interleave
+from targets import Target, added, best, by_round, report, whole
 
 from asgi_auth.keys import Algorithm
 
 SIGNED: tuple[Algorithm, ...] = ("HS256", "RS256", "ES256", "EdDSA")
 WARM_CALLS, COLD_CALLS = 2_000, 200
-
-Value = Callable[[dict[str, float]], float]
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One line of the table: the median of a ratio of two figures, taken in each round."""
-
-    number: int
-    what: str
-    over: Value
-    under: Value
-    at_most: float | None = None
-    at_least: float | None = None
-
-    def report(self, rounds: list[dict[str, float]]) -> bool:
-        """Print the line; whether the target is met."""
-        ratio = median(self.over(figures) / self.under(figures) for figures in rounds)
-        met = ratio <= self.at_most if self.at_most is not None else ratio >= (self.at_least or 0)
-        limit = f"<= {self.at_most}" if self.at_most is not None else f">= {self.at_least}"
-        print(f"{self.number:>3} {self.what:<58} {ratio:8.2f} {limit:>8}  {'pass' if met else 'FAIL'}")
-        return met
-
-
-def added(name: str) -> Value:
-    return lambda figures: figures[name] - figures["bare application"]
-
-
-def whole(name: str) -> Value:
-    return lambda figures: figures[name]
-
-
-def best(*names: str) -> Value:
-    return lambda figures: min(figures[name] for name in names)
-
 
 TARGETS = (
     Target(1, "warm: added by BearerMiddleware : floor", added("asgi_auth warm"), added("floor warm"), at_most=2.0),
@@ -93,7 +57,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="3 rounds: the figures mean little")
     arguments = parser.parse_args()
     figures = asyncio.run(measure(3 if arguments.quick else arguments.rounds))
-    return 0 if report(figures) or arguments.quick else 1
+    return 0 if show(figures) or arguments.quick else 1
 
 
 async def measure(rounds: int) -> Figures:
@@ -104,19 +68,16 @@ async def measure(rounds: int) -> Figures:
     return await interleave(todo, rounds)
 
 
-def report(figures: Figures) -> bool:
+def show(figures: Figures) -> bool:
     """Print both tables; whether every target is met."""
-    names = list(figures)
-    rounds = [dict(zip(names, values, strict=True)) for values in zip(*(figures[name] for name in names), strict=True)]
+    rounds = by_round(figures)
     print(f"Python {sys.version.split()[0]}, medians of {len(rounds)} rounds\n")
     print(f"{'':<28} {'µs a call':>10} {'added µs':>10}")
-    for name in names:
+    for name in figures:
         is_request = " warm" in name or "Starlette" in name or "authorization" in name
         extra = f"{median(map(added(name), rounds)) * 1e6:10.2f}" if is_request else ""
         print(f"{name:<28} {median(figures[name]) * 1e6:10.2f} {extra}")
-    print(f"\n{'#':>3} {'what':<58} {'ratio':>8} {'target':>8}")
-    met = [target.report(rounds) for target in TARGETS]
-    return all(met)
+    return report(TARGETS, figures)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import jwt as pyjwt
+from requesting import application, requests
 from rounds import Work
 from signed_tokens import AUDIENCE, ISSUER, SECRET, services, signed
 from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser
@@ -12,17 +13,9 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import HTTPConnection
 
 from asgi_auth import AuthorizationMiddleware, BearerMiddleware, Policy, has_scope
-from asgi_auth.wire.asgi import ASGIApp, Message, Receive, Scope, Send
+from asgi_auth.wire.asgi import ASGIApp, Receive, Scope, Send
 
 __all__ = ["warm_contenders"]
-
-_START: Message = {"type": "http.response.start", "status": 204, "headers": []}
-_BODY: Message = {"type": "http.response.body", "body": b""}
-
-
-async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    await send(_START)
-    await send(_BODY)
 
 
 class Floor:
@@ -67,45 +60,17 @@ async def warm_contenders(calls: int) -> dict[str, Work]:
     policy = Policy({"/articles": has_scope("read:articles")})
     both = BearerMiddleware(AuthorizationMiddleware(application, policy=policy), access_tokens=auth.access_tokens)
     hs256, rs256 = signed("HS256"), signed("RS256")
+    starlette_hs256 = AuthenticationMiddleware(application, PyJWTBackend(SECRET, "HS256"))
+    starlette_rs256 = AuthenticationMiddleware(application, PyJWTBackend(rs256.public_key, "RS256"))
     return {
-        "bare application": requests(application, token, calls),
-        "floor warm": requests(Floor(application, token, principal), token, calls),
-        "asgi_auth warm": requests(ours, token, calls),
-        "asgi_auth + authorization": requests(both, token, calls),
-        "Starlette + PyJWT HS256": requests(
-            AuthenticationMiddleware(application, PyJWTBackend(SECRET, "HS256")), hs256.token, calls // 10
-        ),
-        "Starlette + PyJWT RS256": requests(
-            AuthenticationMiddleware(application, PyJWTBackend(rs256.public_key, "RS256")), rs256.token, calls // 10
-        ),
+        "bare application": requests(application, presenting(token), calls),
+        "floor warm": requests(Floor(application, token, principal), presenting(token), calls),
+        "asgi_auth warm": requests(ours, presenting(token), calls),
+        "asgi_auth + authorization": requests(both, presenting(token), calls),
+        "Starlette + PyJWT HS256": requests(starlette_hs256, presenting(hs256.token), calls // 10),
+        "Starlette + PyJWT RS256": requests(starlette_rs256, presenting(rs256.token), calls // 10),
     }
 
 
-def requests(app: ASGIApp, token: bytes, calls: int) -> Work:
-    """``calls`` requests with the headers of an ordinary client; every one is answered by the application."""
-    headers = [
-        (b"host", b"api.example"),
-        (b"user-agent", b"python-httpx/0.28.1"),
-        (b"accept", b"*/*"),
-        (b"accept-encoding", b"gzip, deflate"),
-        (b"authorization", b"Bearer " + token),
-        (b"content-type", b"application/json"),
-    ]
-    scope = {"type": "http", "method": "GET", "path": "/articles", "root_path": "", "query_string": b""}
-
-    async def run() -> None:
-        sent = 0
-
-        async def send(message: Message) -> None:
-            nonlocal sent
-            sent += message is _BODY
-
-        for _ in range(calls):
-            await app({**scope, "headers": headers}, receive, send)
-        assert sent == calls, "a request was not answered by the application"
-
-    return Work(run, calls)
-
-
-async def receive() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
+def presenting(token: bytes) -> tuple[bytes, bytes]:
+    return b"authorization", b"Bearer " + token

@@ -63,7 +63,7 @@ class APIKeyMiddleware:
             raise ConfigurationError("the header of API keys has a name of its own, as in 'X-API-Key'")
         self.app = app
         self._name = header.lower().encode()
-        self._vary = (b"vary", header.encode())
+        self._marking = _marking(header)
         self._cached = api_keys.cached
         self._verify = api_keys.verify
         self._watch = api_keys.watch
@@ -92,7 +92,7 @@ class APIKeyMiddleware:
             await refuse(scope, receive, send, refusal, challenges=challenges)
             return
         if value is not None:
-            send = self._private(send)
+            send = self._marking(send)
         await pass_on(self.app, scope, receive, send, auth, self._realm, self._watch)
 
     async def _cold(self, value: bytes, before: object) -> Principal:
@@ -103,19 +103,25 @@ class APIKeyMiddleware:
             raise InvalidToken(Reason.KEY_MALFORMED)
         return self._cached(value) or await self._verify(value)
 
-    def _private(self, send: Send) -> Send:
-        def private(message: Message) -> Awaitable[None]:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": self._marked(message.get("headers") or ())}
-            return send(message)
 
-        return private
+def _marking(header: str) -> Callable[[Send], Send]:
+    """What makes a ``send`` that marks the answer: it varies by ``header``, and is private unless it says otherwise."""
+    vary = (b"vary", header.encode())
 
-    def _marked(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """The application's header lines and ours: several Vary lines are one list (RFC 9110 §5.3)."""
-        lines = [*headers, self._vary]
+    def marked(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        lines = [*headers, vary]  # several Vary lines are one list (RFC 9110 §5.3)
         for name, _ in headers:
             if name.lower() == b"cache-control":
                 return lines
         lines.append(_PRIVATE)
         return lines
+
+    def marking(send: Send) -> Send:
+        def private(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": marked(message.get("headers") or ())}
+            return send(message)
+
+        return private
+
+    return marking
