@@ -1,21 +1,25 @@
-"""A small articles API in plain Starlette behind asgi_auth: accounts, tokens, roles, a policy, on SQLite.
+"""A small articles API in plain Starlette behind asgi_auth, on SQLite.
+
+Accounts, access and refresh tokens, API keys, sessions for browsers (open /app in one), roles, a policy, and live
+connections that end with the credential they were opened with.
 
 python examples/quickstart.py [--host 127.0.0.1] [--port 8000] [--database quickstart.db]
 """
 
 import argparse
+import asyncio
 import json
 import os
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -25,6 +29,7 @@ from asgi_auth import (
     Invalid,
     Policy,
     Roles,
+    SessionCookie,
     SigningKeys,
     SQLiteStores,
     authenticated,
@@ -35,19 +40,27 @@ from asgi_auth import (
 )
 
 ADMIN = "admin@example.com"
+PAGE = Path(__file__).with_suffix(".html")
 LONGEST_ARTICLE = 16 * 1024
 
 articles: deque[dict[str, str]] = deque(maxlen=1000)
+readers: set[asyncio.Queue[str]] = set()
 
 policy = Policy(
     {
+        "/app": public,
         "/healthz": public,
         "GET /articles": has_scope("read:articles"),
         "POST /articles": has_scope("write:articles"),
+        "GET /events": has_scope("read:articles"),
         "/admin/": has_role("admin"),
         "WS /live": authenticated,
     }
 )
+
+
+async def page(request: Request) -> Response:
+    return FileResponse(PAGE, headers={"Content-Security-Policy": "frame-ancestors 'none'"})
 
 
 async def healthz(request: Request) -> Response:
@@ -70,6 +83,9 @@ async def add_article(request: Request) -> Response:
         return JSONResponse({"detail": 'send JSON: {"title": "1 to 200 printable characters"}'}, status_code=422)
     article = {"title": title, "author": author.subject}
     articles.append(article)
+    for reader in readers:
+        with suppress(asyncio.QueueFull):  # who reads too slowly misses some
+            reader.put_nowait(json.dumps(article))
     return JSONResponse(article, status_code=201)
 
 
@@ -83,6 +99,22 @@ def title_in(body: bytes) -> str | None:
         return None
     title = document["title"]
     return title if isinstance(title, str) and 1 <= len(title) <= 200 and title.isprintable() else None
+
+
+async def events(request: Request) -> Response:
+    return StreamingResponse(new_articles(), media_type="text/event-stream")
+
+
+async def new_articles() -> AsyncIterator[str]:
+    """Every new article as it is written (server-sent events). asgi_auth ends it when its reader's credential does."""
+    reader: asyncio.Queue[str] = asyncio.Queue(maxsize=100)
+    readers.add(reader)
+    try:
+        yield ": here is every new article\n\n"
+        while True:
+            yield f"data: {await reader.get()}\n\n"
+    finally:
+        readers.discard(reader)
 
 
 async def report(request: Request) -> Response:
@@ -114,14 +146,17 @@ def build(database: Path, url: str, port: int) -> AuthStack:
     api = Starlette(
         lifespan=lifespan,
         routes=[
+            Route("/app", page),
             Route("/healthz", healthz),
             Route("/articles", list_articles),
             Route("/articles", add_article, methods=["POST"]),
+            Route("/events", events),
             Route("/admin/report", report),
             WebSocketRoute("/live", live),
         ],
     )
-    return AuthStack(api, auth, policy=policy)
+    cookie = SessionCookie(secure=False)  # plain http on this machine alone; the default is Secure and __Host-
+    return AuthStack(api, auth, policy=policy, cookie=cookie, origins={url, f"http://localhost:{port}"})
 
 
 async def make_admin(auth: AuthServices) -> None:
@@ -153,6 +188,8 @@ TOKEN=$({send} -d '{ada}' {url}/auth/login | {token})
 {send} {bearer} -d '{{"title": "Hello"}}' {url}/articles
 curl -s {bearer} {url}/articles
 curl -s {bearer} {url}/auth/me
+
+Or open {url}/app in a browser.
 """
 
 

@@ -12,6 +12,7 @@ from sites import EMAIL, PASSWORD, serving
 
 SETUP = "python3 -m venv .venv && .venv/bin/python -m pip install -e"
 RUN = f"{SETUP} '.[examples]' && .venv/bin/python examples/quickstart.py"
+NOT_ARTICLES = {"myapp/auth.py", "myapp/with_sessions.py"}
 TEST = f"{SETUP} '.[dev]' && .venv/bin/python -m pytest"
 
 
@@ -34,10 +35,10 @@ def test_it_names_the_two_commands_to_the_letter() -> None:
 
 
 def test_every_python_block_is_one_of_these_files() -> None:
-    assert len(BLOCKS) == README.count("```python") == 7
+    assert len(BLOCKS) == README.count("```python") == 8
 
 
-@pytest.mark.parametrize("name", [name for name, _ in BLOCKS if name != "myapp/auth.py"])
+@pytest.mark.parametrize("name", [name for name, _ in BLOCKS if name not in NOT_ARTICLES])
 async def test_its_examples_serve_whom_they_should(name: str, myapp: None) -> None:
     module = importlib.import_module(name.removesuffix(".py").replace("/", "."))
     ada = {"email": EMAIL, "password": PASSWORD}
@@ -54,3 +55,19 @@ async def test_its_examples_serve_whom_they_should(name: str, myapp: None) -> No
 
     assert statuses == [200, 200, 401, 200, 401, 403]
     assert articles.json() == {"reader": registered.json()["subject"]}
+
+
+async def test_its_basket_remembers_a_browser(myapp: None) -> None:
+    app = importlib.import_module("myapp.with_sessions").app
+    ada = {"email": EMAIL, "password": PASSWORD}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="https://api.example") as browser:
+        assert (await browser.post("/auth/register", json=ada)).status_code == 201
+        origin = {"Origin": "https://shop.example"}
+        signed_in = await browser.post("/auth/login", json=ada | {"session": True}, headers=origin)
+        assert signed_in.status_code == 200
+        assert list(browser.cookies) == ["__Host-shop"]
+        visits = [(await browser.get("/basket")).json() for _ in range(3)]
+
+    await importlib.import_module("myapp.auth").auth.close()
+    assert visits == [{"visits": 1}, {"visits": 2}, {"visits": 3}]

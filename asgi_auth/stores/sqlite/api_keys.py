@@ -1,5 +1,8 @@
 """API keys in SQLite: each verb is one statement but the rotation, which is one transaction."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from asgi_auth.api_keys import APIKey
 from asgi_auth.stores.sqlite.codec import BLOB, REAL, REAL_OR_NULL, TEXT, TEXT_OR_NULL, Layout, names, names_text
 from asgi_auth.stores.sqlite.database import Database
@@ -128,9 +131,11 @@ def _first(rows: Rows) -> APIKey | None:
 
 
 def _keys(rows: Rows) -> tuple[APIKey, ...]:
-    found = (LAYOUT.by_name(row) for row in rows)
-    return tuple(APIKey(**values | {"scopes": _scopes(values["scopes"])}) for values in found)
+    return tuple(map(_key, rows))
 
 
-def _scopes(text: str | None) -> frozenset[str] | None:
-    return None if text is None else names(text)
+def _key(row: Sequence[Any]) -> APIKey:
+    values = LAYOUT.by_name(row)
+    if values["scopes"] is not None:
+        values["scopes"] = names(values["scopes"])
+    return APIKey(**values)

@@ -1,5 +1,8 @@
 """Sessions in SQLite: each verb is one statement, which decides over the row itself."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from asgi_auth.sessions import Session
 from asgi_auth.stores.sqlite.codec import (
     BLOB,
@@ -154,5 +157,10 @@ def _columns(session: Session) -> dict[str, Value]:
 
 
 def _sessions(rows: Rows) -> tuple[Session, ...]:
-    found = (LAYOUT.by_name(row) for row in rows)
-    return tuple(Session(**values | {"roles": names(values["roles"])}) for values in found)
+    return tuple(map(_session, rows))
+
+
+def _session(row: Sequence[Any]) -> Session:
+    values = LAYOUT.by_name(row)
+    values["roles"] = names(values["roles"])
+    return Session(**values)
