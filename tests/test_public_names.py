@@ -3,9 +3,12 @@
 import importlib
 import inspect
 import pkgutil
+import textwrap
 from types import ModuleType
+from typing import Any
 
 import pytest
+from sites import site
 
 import asgi_auth
 
@@ -49,3 +52,14 @@ def test_the_example_in_the_docstring_runs() -> None:
     exec(program, names)
 
     assert isinstance(names["app"], asgi_auth.AuthStack)
+
+
+async def test_the_example_of_an_api_key_in_the_docstring_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    example = inspect.cleandoc(asgi_auth.__doc__ or "").split("``X-API-Key``::\n")[1]
+    async with site() as visit:
+        names: dict[str, Any] = {"auth": visit.auth, "subject": await visit.register()}
+        exec(f"async def run():\n{textwrap.indent(inspect.cleandoc(example), '    ')}", names)
+        await names["run"]()
+        answer = await visit.client.get("/private", headers={"X-API-Key": capsys.readouterr().out.strip()})
+
+    assert answer.json()["scopes"] == ["read:articles"]
