@@ -182,16 +182,14 @@ class APIKeys:
         """A new key of ``subject``, called ``name``, that ends after ``lifetime`` seconds or, with None, never.
 
         It may do ``scopes``, as far as its owner may; with None whatever its owner may. Raises Invalid, which lists the
-        fields: ``subject`` unknown or disabled, ``name`` and ``lifetime`` not acceptable, ``scopes`` beyond what is
-        granted to the owner now; Conflict where the subject has ``keys_per_subject`` live keys. However many concurrent
-        calls, no more come to be.
+        fields that are not acceptable, ``scopes`` beyond what the owner has now too; Conflict where the subject has
+        ``keys_per_subject`` live keys. However many concurrent calls, no more come to be.
         """
         owner = await self._owner(subject)
         wanted = None if scopes is None else frozenset(scopes)
         _check_fields(name, lifetime, wanted, self._roles.scopes(owner.roles))
         made = self._made(subject, name, wanted, lifetime)
-        stored = await self._store.create(made.key, keys_per_subject=self._keys_per_subject, now=made.key.created_at)
-        if not stored:
+        if not await self._store.create(made.key, keys_per_subject=self._keys_per_subject, now=made.key.created_at):
             raise Conflict(Reason.KEY_LIMIT_REACHED, detail="There are too many API keys: revoke one first.")
         return made
 
@@ -250,8 +248,8 @@ class APIKeys:
         was rotated before, or has replaced one that still lives: a subject never has more than twice
         ``keys_per_subject``. Of any concurrent calls for one key one gets a new key.
 
-        A caller that is cancelled does not interrupt it. Where the feed fails after the change the caller gets 503: the
-        new key is lost and can be revoked, and caches keep the old one for at most a minute too long.
+        A cancelled caller does not interrupt it. Where the feed fails after the change that is 503: the new key is lost
+        and can be revoked, and caches keep the old one for at most a minute too long.
         """
         if not 0 <= overlap <= _MAX_OVERLAP:
             raise Invalid((FieldError("overlap", "out_of_range"),))
@@ -330,9 +328,8 @@ class APIKeys:
         if key is None:
             return None
         present = await self._present(key)
-        if (present.scopes, present.roles) != (principal.scopes, principal.roles):
-            return None
-        return math.inf if present.expires_at is None else present.expires_at
+        is_same = (present.scopes, present.roles) == (principal.scopes, principal.roles)
+        return (math.inf if present.expires_at is None else present.expires_at) if is_same else None
 
     async def _owned(self, key_id: str, subject: str | None) -> APIKey | None:
         key = await self._store.get(key_id)
@@ -346,10 +343,8 @@ class APIKeys:
 
     async def _rotate(self, key: APIKey, successor: APIKey, overlap: float) -> None:
         now = successor.created_at
-        won = await self._store.rotate(
-            key.key_id, subject=key.subject, successor=successor, ends_at=now + overlap, now=now
-        )
-        if not won:
+        ends_at = now + overlap
+        if not await self._store.rotate(key.key_id, subject=key.subject, successor=successor, ends_at=ends_at, now=now):
             raise Conflict(Reason.KEY_ROTATED, detail="The key has ended, or was rotated before.")
         # Nothing ends yet: whoever has cached the key reads its new end.
         await self._tell(RevocationKind.CHANGED, key.key_id)
