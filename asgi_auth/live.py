@@ -3,8 +3,10 @@
 import asyncio
 import heapq
 import itertools
+import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from .clock import SYSTEM_CLOCK, Clock
@@ -13,10 +15,14 @@ from .revocations import Revocable, Revocation, RevocationKind, Revocations
 
 __all__ = ["LiveConnections", "LiveCredential"]
 
+logger = logging.getLogger(__name__)
+
 _TICK = 0.05
 """Seconds between two looks at the clock. With the grace and the 100 ms a stream gets, less than 250 ms."""
-_GRACE = 0.08
+_GRACE, _TURNS = 0.08, 4
 """Seconds that one more query of the feed may take before connections whose end cannot be known are ended."""
+_RENEWAL = 1.0
+"""Seconds that the answer to ``renewed`` may take."""
 _PRUNED_FROM = 1024
 
 
@@ -38,16 +44,18 @@ class LiveCredential:
 @dataclass(slots=True, eq=False)
 class _Connection:
     credential: LiveCredential
-    end: Callable[[], None]
-    is_open: bool = True
+    end: Callable[[], None] | None
+    """None when it is over: the heap still has it for a while, and must keep nothing else alive."""
 
 
 class LiveConnections:
     """Ends what hangs on a credential: at its expiry, when the feed revokes it, when the feed cannot be read.
 
     The bound: what any process has completed ends connections here ``max_staleness`` of the feed plus 250 ms later,
-    also where they are idle. An expiry is noticed within 50 ms. While a connection is open the feed is followed. All
-    connections belong to the event loop of the first that is open.
+    also where they are idle. An expiry is noticed within 50 ms; where ``renewed`` is asked then and does not answer
+    within a second, the connection ends. While a connection is open the feed is followed.
+
+    Memory is bounded by what is open. All connections that are open at a time belong to one event loop.
     """
 
     def __init__(self, revocations: Revocations, *, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -66,19 +74,17 @@ class LiveConnections:
         connection = _Connection(credential, end)
         for key in _keys(credential):
             self._index.setdefault(key, set()).add(connection)
-        if self._watcher is None or self._watcher.done():
-            self._watcher = asyncio.create_task(self._watch())
+        self._expect(connection, credential.ends_at)
         if self._revocations.has_ended(credential.revocable):
             self._end(connection)
-        elif credential.ends_at <= self._clock.now():
-            self._expired(connection)
-        else:
-            self._expect(connection, credential.ends_at)
+        self._end_expired()
+        if self._index and (self._watcher is None or self._watcher.done()):
+            self._watcher = asyncio.create_task(self._watch())
         return lambda: self._remove(connection)
 
     def _remove(self, connection: _Connection) -> None:
-        if connection.is_open:
-            connection.is_open = False
+        if connection.end is not None:
+            connection.end = None
             for key in _keys(connection.credential):
                 connections = self._index[key]
                 connections.discard(connection)
@@ -86,12 +92,17 @@ class LiveConnections:
                     del self._index[key]
 
     def _end(self, connection: _Connection) -> None:
-        if connection.is_open:
+        end = connection.end
+        if end is not None:
             self._remove(connection)
-            connection.end()
+            try:
+                end()
+            except Exception as error:
+                # The others must end all the same.
+                logger.error("a live connection could not be ended: %s", type(error).__name__)
 
     def _learned(self, item: Revocation | None) -> None:
-        if item is None or not self._index:
+        if item is None:
             return
         for connection in tuple(self._index.get((item.kind, item.id), ())):
             if (item.kind, item.id) in connection.credential.moved_by:
@@ -100,27 +111,32 @@ class LiveConnections:
                 self._end(connection)
 
     async def _watch(self) -> None:
-        self._revocations.follow()
-        while self._index:
-            await asyncio.sleep(_TICK)
-            self._end_expired()
-            if not self._revocations.is_fresh() and not await self._caught_up():
-                for connection in set().union(*self._index.values()):
-                    self._end(connection)
+        with self._revocations.followed():
+            while self._index:
+                await asyncio.sleep(_TICK)
+                self._end_expired()
+                if not self._revocations.is_fresh() and not await self._caught_up():
+                    for connection in set().union(*self._index.values()):
+                        self._end(connection)
 
     async def _caught_up(self) -> bool:
-        try:
-            async with asyncio.timeout(_GRACE):
-                await self._revocations.ensure_fresh()
-        except (Refusal, TimeoutError):
-            return False
-        return True
+        """Whether one more query of the feed succeeds within the grace.
+
+        It is counted in turns: where the loop stalls, the answer has to wait for it as well.
+        """
+        for _ in range(_TURNS):
+            with suppress(Refusal, TimeoutError):
+                async with asyncio.timeout(_GRACE / _TURNS / 2):
+                    await self._revocations.ensure_fresh()
+                    return True
+            await asyncio.sleep(_GRACE / _TURNS / 2)
+        return False
 
     def _end_expired(self) -> None:
         now = self._clock.now()
         while self._expiries and self._expiries[0][0] <= now:
             _, _, connection = heapq.heappop(self._expiries)
-            if connection.is_open:
+            if connection.end is not None:
                 self._expired(connection)
 
     def _expired(self, connection: _Connection) -> None:
@@ -133,22 +149,31 @@ class LiveConnections:
             renewal.add_done_callback(self._renewals.discard)
 
     async def _renew(self, connection: _Connection, renewed: Callable[[], Awaitable[float | None]]) -> None:
-        try:
-            ends_at = await renewed()
-        except Refusal:
-            ends_at = None  # what cannot be known is no credential
+        ends_at = await _answer(renewed)
         if ends_at is None or ends_at <= self._clock.now():
             self._end(connection)
-        elif connection.is_open:
+        elif connection.end is not None:
             self._expect(connection, ends_at)
 
     def _expect(self, connection: _Connection, at: float) -> None:
         if at < math.inf:
             heapq.heappush(self._expiries, (at, next(self._count), connection))
         if len(self._expiries) >= self._prune_at:
-            self._expiries = [entry for entry in self._expiries if entry[2].is_open]
+            self._expiries = [entry for entry in self._expiries if entry[2].end is not None]
             heapq.heapify(self._expiries)
             self._prune_at = max(_PRUNED_FROM, 2 * len(self._expiries))
+
+
+async def _answer(renewed: Callable[[], Awaitable[float | None]]) -> float | None:
+    """What cannot be known is no credential."""
+    try:
+        async with asyncio.timeout(_RENEWAL):
+            return await renewed()
+    except (Refusal, TimeoutError):
+        return None
+    except Exception as error:
+        logger.error("the renewal of a credential failed: %s", type(error).__name__)
+        return None
 
 
 def _keys(credential: LiveCredential) -> Iterable[tuple[RevocationKind, str]]:

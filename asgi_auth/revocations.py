@@ -6,8 +6,8 @@ Each worker holds the live revocations in memory and follows its store's feed.
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
@@ -115,10 +115,11 @@ class RevocationStore(Protocol):
 class Revocations:
     """What this worker knows of the feed in ``store``; whoever asks it does no I/O.
 
-    Between ``open`` and ``close`` a task follows the feed, at least each third of ``max_staleness`` seconds; without
-    it a request that finds the knowledge too old asks at need. The bound: a revocation that any process has completed
-    is known here ``max_staleness`` later, or requests are refused with 503 (``Stale``). Those made here are known at
-    once. Memory is bounded: what has outlived every credential it concerns is forgotten.
+    Between ``open`` and ``close``, and while a live connection is open, a task follows the feed, at least each third
+    of ``max_staleness`` seconds; without it a request that finds the knowledge too old asks at need. The bound: a
+    revocation that any process has completed is known here ``max_staleness`` later, or requests are refused with 503
+    (``Stale``). Those made here are known at once. Memory is bounded: what has outlived every credential it concerns
+    is forgotten.
 
     ``max_staleness`` not above 0 is a ConfigurationError.
     """
@@ -140,6 +141,8 @@ class Revocations:
         self._is_answering = True
         self._query: asyncio.Task[bool] | None = None
         self._follower: asyncio.Task[None] | None = None
+        self._is_open = False
+        self._watchers = 0
         self._listeners: list[Callable[[Revocation | None], None]] = []
         self.version = 0
         """Rises with every change that was learned: what was checked at this version needs no second look."""
@@ -148,15 +151,25 @@ class Revocations:
         """Learn what is revoked and begin to follow. Raises StoreUnavailable. Idempotent."""
         if not self._is_following():
             await self._asked()
-        self.follow()
+        self._is_open = True
+        self._begin_to_follow()
 
-    def follow(self) -> None:
-        """Begin to follow, unless somebody has: until ``close``."""
-        if not self._is_following():
-            self._follower = asyncio.create_task(self._follow())
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        """Follow while somebody is inside, whether it is open or not."""
+        self._watchers += 1
+        self._begin_to_follow()
+        try:
+            yield
+        finally:
+            self._watchers -= 1
+            if not self._watchers and not self._is_open and self._follower is not None:
+                self._follower.cancel()
+                self._follower = None
 
     async def close(self) -> None:
         """Stop following; what is known counts as stale from now on. Idempotent."""
+        self._is_open = False
         tasks = [task for task in (self._follower, self._query) if task is not None and task.cancel()]
         self._follower = self._query = None
         self._know_as_of(-math.inf)
@@ -223,6 +236,10 @@ class Revocations:
                     await self._asked()
         except (StoreUnavailable, TimeoutError):
             raise Stale from None
+
+    def _begin_to_follow(self) -> None:
+        if not self._is_following():
+            self._follower = asyncio.create_task(self._follow())
 
     def _is_following(self) -> bool:
         return self._follower is not None and not self._follower.done()

@@ -114,7 +114,8 @@ def http_scope(path: str = "/", **more: Any) -> dict[str, Any]:
 
 def websocket_scope(path: str = "/", *, denial: bool = True, **more: Any) -> dict[str, Any]:
     extensions: dict[str, Any] | None = {"websocket.http.response": {}} if denial else None
-    scope = http_scope(path, type="websocket", scheme="ws", subprotocols=[], extensions=extensions, **more)
+    given: dict[str, Any] = {"type": "websocket", "scheme": "ws", "subprotocols": [], "extensions": extensions}
+    scope = http_scope(path, **(given | more))
     del scope["method"]
     return scope
 

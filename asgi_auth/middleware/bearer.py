@@ -1,15 +1,19 @@
-"""Bearer tokens from the Authorization header (RFC 6750 §2.1); never from a body or a query (§2.2, §2.3)."""
+"""Bearer tokens from the Authorization header (RFC 6750 §2.1), and from the subprotocols of a websocket.
+
+Never from a body or a query (RFC 6750 §2.2, §2.3).
+"""
 
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..errors import InvalidRequest, Reason, Refusal
 from ..principal import Anonymous, Auth, Principal
-from ..wire.asgi import ASGIApp, Scope, is_request
+from ..wire.asgi import ASGIApp, Receive, Scope, Send, is_request
 from ..wire.challenges import bearer, for_presented, joined
 from ..wire.edge import pass_on
 from ..wire.headers import authorization, bearer_token
 from ..wire.responses import refuse
+from ..wire.subprotocols import echoing, offered_token, without_token
 
 __all__ = ["BearerMiddleware", "BearerTokens"]
 
@@ -41,6 +45,9 @@ class BearerTokens(Protocol):
 class BearerMiddleware:
     """Reads ``Authorization: Bearer`` and puts the caller in ``scope["auth"]`` and ``scope["user"]``.
 
+    A websocket may bring its token as ``Sec-WebSocket-Protocol: bearer, <token>`` instead; the application sees
+    neither of the two, and where it accepts with no subprotocol the client gets ``bearer``.
+
     No Authorization, or one of another scheme: the caller stays who it was, and this layer's challenge
     joins those of Anonymous. A valid token: a Principal. Anything else is answered here and never
     reaches the application: 400 for a malformed header, two header lines or two credentials, 401 for a
@@ -57,8 +64,8 @@ class BearerMiddleware:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI."""
-        if scope["type"] != "http" and not is_request(scope):
-            await self.app(scope, receive, send)
+        if scope["type"] != "http":
+            await (self._socket if is_request(scope) else self.app)(scope, receive, send)
             return
         auth: Auth
         try:
@@ -69,15 +76,31 @@ class BearerMiddleware:
             elif value[:7] == b"Bearer " and (principal := self._cached(value[7:])) is not None:
                 auth = principal if scope.get("auth") is None else _alone(principal, scope)
             else:
-                auth = await self._cold(scope, value)
+                auth = await self._cold(scope, bearer_token(value))
         except Refusal as refusal:
             await refuse(scope, receive, send, refusal, challenges=for_presented(refusal, self._realm))
             return
         await pass_on(self.app, scope, receive, send, auth, self._realm, self._watch)
 
-    async def _cold(self, scope: Scope, value: bytes) -> Auth:
-        token = bearer_token(value)
-        return joined(scope.get("auth"), self._anonymous) if token is None else _alone(await self._verify(token), scope)
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            value, token = authorization(scope["headers"]), offered_token(scope)
+            if token is not None:
+                scope, send = without_token(scope), echoing(send)
+            if value is not None and (presented := bearer_token(value)) is not None:
+                if token is not None:
+                    raise InvalidRequest(Reason.AUTHORIZATION_REPEATED)
+                token = presented
+            auth = await self._cold(scope, token)
+        except Refusal as refusal:
+            await refuse(scope, receive, send, refusal, challenges=for_presented(refusal, self._realm))
+            return
+        await pass_on(self.app, scope, receive, send, auth, self._realm, self._watch)
+
+    async def _cold(self, scope: Scope, token: bytes | None) -> Auth:
+        if token is None:
+            return joined(scope.get("auth"), self._anonymous)
+        return _alone(await self._verify(token), scope)
 
 
 def _alone(principal: Principal, scope: Scope) -> Principal:

@@ -18,7 +18,6 @@ one plain function that adds no task switch.
 import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any
 
 from ..errors import Refusal
 from ..principal import Auth, Principal
@@ -52,20 +51,19 @@ class Noted:
 class HTTPEdge:
     """The edge of one http request."""
 
-    # In the class, since almost no request changes one of them.
-    noted: Noted | None = None
-    watch: Watch | None = None
-    auth: Auth | None = None
-    ending: Ending | None = None
-    _start: Message | None = None
-    _held: tuple[Message, ...] = ()
-    _receiving: Receiving | None = None
+    __slots__ = ("_held", "_receive", "_receiving", "_send", "_start", "auth", "ending", "noted", "realm", "watch")
 
-    def __init__(self, receive: Receive, send: Send, realm: str | None, task: asyncio.Task[Any] | None) -> None:
+    def __init__(self, receive: Receive, send: Send, realm: str | None, watch: Watch | None, auth: Auth) -> None:
+        self.realm = realm
+        self.watch = watch
+        self.auth = auth
+        self.noted: Noted | None = None
+        self.ending: Ending | None = None
         self._receive = receive
         self._send = send
-        self._task = task
-        self.realm = realm
+        self._receiving: Receiving | None = None
+        self._start: Message | None = None
+        self._held: tuple[Message, ...] = ()
 
     def receive(self) -> Awaitable[Message]:
         """The server's next message, until the answer is over."""
@@ -77,12 +75,12 @@ class HTTPEdge:
         return self._receiving
 
     def send(self, message: Message) -> Awaitable[None]:
-        """Pass the application's message on; after a refusal, put it right."""
-        if self.noted is not None:
+        """Pass the application's message on; after a refusal, put its answer right."""
+        if self.noted is not None and self._start is None:
             return self._answer(message, self.noted)
         if message["type"] == "http.response.start":
             self._start = message
-        elif self.watch is not None and (self.ending is not None or message.get("more_body")):
+        elif self.watch is not None and (message.get("more_body") or self.ending is not None):
             return self._stream(message)
         return self._send(message)
 
@@ -91,8 +89,8 @@ class HTTPEdge:
             self._held += (message,)
             if not message.get("more_body"):
                 self._received().end()
-        elif self._start is not None or message["type"] != "http.response.start":
-            await (self._send(message) if self.ending is None else self._stream(message))
+        elif message["type"] != "http.response.start":
+            await self._send(message)
         elif message["status"] >= 500:
             self._held = (message,)
         else:
@@ -102,18 +100,23 @@ class HTTPEdge:
 
     async def _stream(self, message: Message) -> None:
         """A part of a response whose end is open: it is live, unless its length was announced."""
-        if self.ending is None and not self._begins_to_live():
-            self.watch = None
+        if self.ending is None:
+            self._begin_to_live()
+        if self.ending is None:
             await self._send(message)
-        elif self.ending is not None:
-            await self.ending.send(message, is_last=not message.get("more_body"))
+        else:
+            is_last = message["type"] == "http.response.body" and not message.get("more_body")
+            await self.ending.send(message, is_last=is_last)
 
-    def _begins_to_live(self) -> bool:
-        if self.watch is None or not isinstance(self.auth, Principal) or self._task is None or _has_length(self._start):
-            return False
-        self.ending = Ending(self._task, self._received().end, self._send, _LAST_CHUNK)
-        self.ending.begin(self.watch, self.auth)
-        return True
+    def _begin_to_live(self) -> None:
+        task = asyncio.current_task()
+        watch, self.watch = self.watch, None
+        if watch is None or task is None or not isinstance(self.auth, Principal) or _has_length(self._start):
+            return
+        self.watch = watch
+        self.ending = Ending(
+            watch, self.auth, task=task, receiving=self._received(), send=self._send, last_word=_LAST_CHUNK
+        )
 
     async def ended(self, scope: Scope, receive: Receive) -> None:
         """The application has returned: answer where it gave a 5xx, or nothing, after a refusal."""
@@ -142,21 +145,20 @@ class HTTPEdge:
 class WebSocketEdge:
     """The edge of one websocket. It keeps the scope it was given, never one that holds the edge."""
 
-    noted: Noted | None = None
-    watch: Watch | None = None
-    auth: Auth | None = None
-    ending: Ending | None = None
-    _accepted = False
-    _ended = False
-
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, realm: str | None, task: asyncio.Task[Any] | None
+        self, scope: Scope, receive: Receive, send: Send, realm: str | None, watch: Watch | None, auth: Auth
     ) -> None:
+        self.realm = realm
+        self.watch = watch
+        self.auth = auth
+        self.noted: Noted | None = None
+        self.ending: Ending | None = None
         self._receiving = Receiving(receive, _WEBSOCKET_DISCONNECT)
         self._scope = scope
         self._send = send
-        self._task = task
-        self.realm = realm
+        self._task = asyncio.current_task()
+        self._accepted = False
+        self._ended = False
 
     def receive(self) -> Awaitable[Message]:
         """The server's next message, until the socket is over."""
@@ -179,8 +181,9 @@ class WebSocketEdge:
         self._accepted = True
         await self._send(message)
         if self.watch is not None and isinstance(self.auth, Principal) and self._task is not None:
-            self.ending = Ending(self._task, self._receiving.end, self._send, _CLOSE)
-            self.ending.begin(self.watch, self.auth)
+            self.ending = Ending(
+                self.watch, self.auth, task=self._task, receiving=self._receiving, send=self._send, last_word=_CLOSE
+            )
 
     def _pass(self, message: Message) -> Awaitable[None]:
         if self.ending is None:
@@ -244,10 +247,12 @@ def pass_on(
     ``more`` joins the scope.
     """
     edge = scope.get(EDGE)
-    if not isinstance(edge, _EDGES):
+    if watch is not None and auth is scope.get("auth"):
+        watch = None  # somebody else has authenticated the caller
+    if edge is None or not isinstance(edge, _EDGES):
         return _behind_edge(app, {**scope, **more} if more else scope, receive, send, auth, realm, watch)
     edge.realm = realm or edge.realm
-    if watch is not None and auth is not scope.get("auth"):
+    if watch is not None:
         edge.watch, edge.auth = watch, auth
     return app({**scope, "auth": auth, "user": auth, **more}, receive, send)
 
@@ -256,28 +261,28 @@ async def _behind_edge(
     app: ASGIApp, scope: Scope, receive: Receive, send: Send, auth: Auth, realm: str | None, watch: Watch | None
 ) -> None:
     edge: Edge
-    task = asyncio.current_task()
     if scope["type"] == "http":
-        edge = HTTPEdge(receive, send, realm, task)
+        edge = HTTPEdge(receive, send, realm, watch, auth)
     else:
-        edge = WebSocketEdge(scope, receive, send, realm, task)
-    if watch is not None and auth is not scope.get("auth"):
-        edge.watch, edge.auth = watch, auth
+        edge = WebSocketEdge(scope, receive, send, realm, watch, auth)
     inner = {**scope, "auth": auth, "user": auth, EDGE: edge}
     try:
         await app(inner, edge.receive, edge.send)
     except BaseException as error:
-        if edge.ending is None or not edge.ending.has_caused(error):
-            await _raised(edge, inner, receive, error)
+        await _raised(edge, inner, receive, error)
     else:
-        if edge.noted is not None:
-            await edge.ended(inner, receive)
-    finally:
-        if edge.ending is not None:
-            await edge.ending.returned()
+        if edge.ending is not None or edge.noted is not None:
+            await _returned(edge, inner, receive)
+
+
+async def _returned(edge: Edge, scope: Scope, receive: Receive) -> None:
+    if edge.ending is None or not await edge.ending.left(None):
+        await edge.ended(scope, receive)
 
 
 async def _raised(edge: Edge, scope: Scope, receive: Receive, error: BaseException) -> None:
+    if edge.ending is not None and await edge.ending.left(error):
+        return
     if isinstance(error, Refusal):
         await edge.escaped(scope, receive, error)
         return
