@@ -1,6 +1,6 @@
 """What the SQLite stores cost beside bare aiosqlite: the same statements, on the same file, in the same run.
 
-    python benchmarks/stores.py            the whole measurement, about a minute
+    python benchmarks/stores.py            the whole measurement, about three minutes
     python benchmarks/stores.py --quick    a few seconds, to see that it runs
 
 Rounds are interleaved and medians compared, on one CPU. The targets: 9 (lookup: at most 1.15 of the time of
@@ -20,14 +20,17 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 import aiosqlite
 
 from asgi_auth.stores import SQLiteStores
-from asgi_auth.stores.sqlite.accounts import GET
+from asgi_auth.stores.sqlite.accounts import GET as GET_ACCOUNT
+from asgi_auth.stores.sqlite.api_keys import GET as GET_API_KEY
 from asgi_auth.stores.sqlite.refresh_tokens import ADVANCE
+from asgi_auth.stores.sqlite.sessions import GET as GET_SESSION
 
 NOW = 1_800_000_000.0
 TASKS = 64
@@ -59,10 +62,13 @@ class Target:
     at_least: float | None = None
 
 
+LOOKUPS = {"account": GET_ACCOUNT, "API key": GET_API_KEY, "session": GET_SESSION}
+"""The one statement of each look-up that a request may need."""
+
 TARGETS = (
-    Target(9, "account by subject : execute_fetchall", "read", "execute_fetchall", at_most=1.15),
-    Target(9, "the same, 64 callers", "read by 64", "execute_fetchall by 64", at_most=1.15),
-    Target(9, "account by subject : execute, fetchone", "read", "execute, fetchone", at_most=0.75),
+    *(Target(9, f"{name} : execute_fetchall", f"{name}", f"{name}, bare", at_most=1.15) for name in LOOKUPS),
+    *(Target(9, f"{name}, 64 callers", f"{name} by 64", f"{name} by 64, bare", at_most=1.15) for name in LOOKUPS),
+    *(Target(9, f"{name} : execute, fetchone", f"{name}", f"{name}, in two hops", at_most=0.75) for name in LOOKUPS),
     Target(11, "rotation, one caller : bare", "rotate", "rotate, bare", at_least=0.8),
     Target(12, "rotation, 64 callers : bare", "rotate by 64", "rotate by 64, bare", at_least=0.9),
 )
@@ -71,13 +77,13 @@ TARGETS = (
 def main() -> int:
     parser = argparse.ArgumentParser(description="The SQLite stores beside bare aiosqlite.")
     parser.add_argument("--rounds", type=int, default=41, help="interleaved rounds (default 41)")
-    parser.add_argument("--accounts", type=int, default=100_000, help="rows in the table of accounts (default 100000)")
-    parser.add_argument("--quick", action="store_true", help="3 rounds, 1000 accounts: the figures mean little")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows in each table (default 1000000)")
+    parser.add_argument("--quick", action="store_true", help="3 rounds, 1000 rows: the figures mean little")
     arguments = parser.parse_args()
-    rounds, accounts = (3, 1_000) if arguments.quick else (arguments.rounds, arguments.accounts)
+    rounds, rows = (3, 1_000) if arguments.quick else (arguments.rounds, arguments.rows)
     stay_on_one_cpu()
     with tempfile.TemporaryDirectory() as folder:
-        times = asyncio.run(measure(Path(folder) / "auth.db", rounds, accounts))
+        times = asyncio.run(measure(Path(folder) / "auth.db", rounds, rows))
     return 0 if report(times) or arguments.quick else 1
 
 
@@ -87,11 +93,11 @@ def stay_on_one_cpu() -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
-async def measure(path: Path, rounds: int, accounts: int) -> Times:
+async def measure(path: Path, rounds: int, rows: int) -> Times:
     """Seconds an operation: one figure a round, by the operation's name."""
     stores = SQLiteStores(path)
     await stores.open()
-    fill(path, accounts)
+    fill(path, rows)
     try:
         # Two, as in the stores: a connection's cache survives its own writes, but not another's.
         async with (
@@ -100,18 +106,30 @@ async def measure(path: Path, rounds: int, accounts: int) -> Times:
         ):
             await writes.execute_fetchall("PRAGMA synchronous = FULL")
             # Apart: a write empties the caches of the other connections.
-            times = await interleave(lookups(stores, reads, accounts), rounds)
+            times = await interleave(lookups(stores, reads, rows), rounds)
             return times | await interleave(rotations(stores, writes), rounds)
     finally:
         await stores.close()
 
 
-def fill(path: Path, accounts: int) -> None:
-    """Accounts, and a family for each task of each way to rotate."""
-    people = ((f"subject-{n}", f"{n}@example.com", "$argon2id$", '["user"]', NOW) for n in range(accounts))
+def fill(path: Path, rows: int) -> None:
+    """Accounts, API keys and sessions, and a family for each task of each way to rotate."""
+    people = ((f"account-{n}", f"{n}@example.com", "$argon2id$", '["user"]', NOW) for n in range(rows))
+    keys = ((f"API key-{n}", f"account-{n}", NOW) for n in range(rows))
+    sessions = ((f"session-{n}", f"account-{n}", NOW) for n in range(rows))
     families = [(f"{way}-{task}", NOW) for way in ("ours", "bare", "ours 64", "bare 64") for task in range(TASKS)]
     with closing(sqlite3.connect(path, timeout=10)) as connection, connection:
         connection.executemany("INSERT INTO asgi_auth_accounts VALUES (?, ?, ?, ?, 0, NULL, ?)", people)
+        connection.executemany(
+            "INSERT INTO asgi_auth_api_keys VALUES (?1, randomblob(32), ?2, 'deploy', NULL, ?3, NULL, NULL,"
+            " NULL, NULL)",
+            keys,
+        )
+        connection.executemany(
+            "INSERT INTO asgi_auth_sessions VALUES (?1, randomblob(32), ?2, 0, '[\"user\"]', ?3, 'Firefox', '{}', 0,"
+            " ?3, ?3, ?3 + 1800, ?3 + 43200)",
+            sessions,
+        )
         connection.executemany(
             "INSERT INTO asgi_auth_refresh_families VALUES (?1, ?1, 'first-party', NULL, 0, ?2, x'00', x'00000000',"
             " NULL, NULL, ?2, ?2, ?2 + 1000, ?2 + 1000, NULL, NULL)",
@@ -119,24 +137,45 @@ def fill(path: Path, accounts: int) -> None:
         )
 
 
-def lookups(stores: SQLiteStores, bare: aiosqlite.Connection, accounts: int) -> dict[str, Operation]:
-    async def read(n: int) -> object:
-        return await stores.accounts.get(f"subject-{n * 7919 % accounts}")
-
-    async def execute_fetchall(n: int) -> object:
-        return await bare.execute_fetchall(GET, (f"subject-{n * 7919 % accounts}",))
-
-    async def execute_fetchone(n: int) -> object:
-        async with bare.execute(GET, (f"subject-{n * 7919 % accounts}",)) as cursor:
-            return await cursor.fetchone()
-
-    return {
-        "read": Operation(read, READS, 1),
-        "execute_fetchall": Operation(execute_fetchall, READS, 1),
-        "read by 64": Operation(read, READS, TASKS),
-        "execute_fetchall by 64": Operation(execute_fetchall, READS, TASKS),
-        "execute, fetchone": Operation(execute_fetchone, READS, 1),
+def lookups(stores: SQLiteStores, bare: aiosqlite.Connection, rows: int) -> dict[str, Operation]:
+    """Each look-up in four ways: ours and the driver's, by one caller and by many, and the driver in two hops."""
+    ours: dict[str, Callable[[str], Awaitable[object]]] = {
+        "account": stores.accounts.get,
+        "API key": stores.api_keys.get,
+        "session": stores.sessions.get,
     }
+    operations: dict[str, Operation] = {}
+    for name, sql in LOOKUPS.items():
+        get = reading(ours[name], name, rows)
+        one_hop = reading(partial(execute_fetchall, bare, sql), name, rows)
+        operations |= {
+            name: Operation(get, READS, 1),
+            f"{name}, bare": Operation(one_hop, READS, 1),
+            f"{name} by 64": Operation(get, READS, TASKS),
+            f"{name} by 64, bare": Operation(one_hop, READS, TASKS),
+            f"{name}, in two hops": Operation(reading(partial(execute_fetchone, bare, sql), name, rows), READS, 1),
+        }
+    return operations
+
+
+def reading(get: Callable[[str], Awaitable[object]], name: str, rows: int) -> Call:
+    """Read rows all over the table; every one of them is there."""
+
+    async def read(n: int) -> object:
+        found = await get(f"{name}-{n * 7919 % rows}")
+        assert found, "nothing was found"
+        return found
+
+    return read
+
+
+async def execute_fetchall(bare: aiosqlite.Connection, sql: str, key: str) -> object:
+    return await bare.execute_fetchall(sql, (key,))
+
+
+async def execute_fetchone(bare: aiosqlite.Connection, sql: str, key: str) -> object:
+    async with bare.execute(sql, (key,)) as cursor:
+        return await cursor.fetchone()
 
 
 def rotations(stores: SQLiteStores, bare: aiosqlite.Connection) -> dict[str, Operation]:
@@ -207,7 +246,7 @@ async def timed(operation: Operation) -> float:
 
 def report(times: Times) -> bool:
     """Print the table; whether every target is met."""
-    print(f"SQLite {sqlite3.sqlite_version}, medians of {len(times['read'])} rounds")
+    print(f"SQLite {sqlite3.sqlite_version}, medians of {len(times['account'])} rounds")
     print(f"{'#':>3} {'what':<40} {'ours µs':>9} {'bare µs':>9} {'ratio':>7} {'target':>9}")
     met = [report_line(target, times[target.ours], times[target.bare]) for target in TARGETS]
     return all(met)
