@@ -183,7 +183,7 @@ class JWTVerifier:
         expires_at = _instant(claims, "exp")
         issued_at = _instant(claims, "iat")
         not_before = _instant(claims, "nbf")
-        if expires_at is None or not claims.keys() >= self._profile.required:
+        if expires_at is None or any(claims.get(name) is None for name in self._profile.required):
             raise InvalidToken(Reason.TOKEN_CLAIMS_INVALID)
         self._check_times(now - expired_for, now, expires_at, issued_at, not_before)
         # By position, in the order of the fields: names cost as much as two claims.

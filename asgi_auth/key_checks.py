@@ -43,7 +43,17 @@ _EXAMPLES = frozenset(
 )
 """Secrets of documentations and playgrounds that reach the length."""
 
-_KEY_MARKERS = (b"-----BEGIN ", b"---- BEGIN ", b"ssh-rsa ", b"ssh-dss ", b"ssh-ed25519 ", b"ecdsa-sha2-", b"sk-ssh-")
+_KEY_MARKERS = (
+    b"-----BEGIN ",
+    b"---- BEGIN ",
+    b"ssh-rsa ",
+    b"ssh-dss ",
+    b"ssh-ed25519 ",
+    b"ecdsa-sha2-",
+    b"sk-ssh-",
+    b'"kty"',
+)
+_SSH_WIRE_FORMATS = (b"\0\0\0\x07ssh-", b"\0\0\0\x0bssh-ed25519", b"\0\0\0\x13ecdsa-sha2-")
 
 _LOADERS: tuple[Callable[[bytes], Any], ...] = (
     serialization.load_der_public_key,
@@ -90,9 +100,13 @@ def _repeats(secret: bytes) -> bool:
 
 def _is_key_material(secret: bytes) -> bool:
     plain = _plain(secret)
-    if any(marker in plain for marker in _KEY_MARKERS) or _is_json_container(plain):
-        return True
-    return any(_loads(data) for data in (secret, plain, _decoded(plain)) if data)
+    decoded = _decoded(plain)
+    return any(_is_key(data) for data in (secret, plain, decoded, _plain(decoded)) if data)
+
+
+def _is_key(data: bytes) -> bool:
+    named = any(marker in data for marker in _KEY_MARKERS) or data.startswith(_SSH_WIRE_FORMATS)
+    return named or _is_json_container(data) or _loads(data)
 
 
 def _plain(secret: bytes) -> bytes:
@@ -108,7 +122,7 @@ def _is_json_container(text: bytes) -> bool:
     try:
         json.loads(text)
     except (ValueError, RecursionError):
-        return b'"kty"' in text
+        return False
     return True
 
 
@@ -123,7 +137,9 @@ def _loads(data: bytes) -> bool:
     for loader in _LOADERS:
         try:
             loader(data)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
+        except TypeError:
+            return True  # a private key behind a password
+        except (ValueError, UnsupportedAlgorithm):
             continue
         return True
     return False

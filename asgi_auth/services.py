@@ -14,7 +14,7 @@ from .api_keys import APIKeys, APIKeyStore
 from .authorization import Roles
 from .clock import SYSTEM_CLOCK, Clock
 from .emails import canonical_email
-from .errors import ConfigurationError
+from .errors import ConfigurationError, StoreUnavailable
 from .issuer import check_issuer
 from .jwt import JWTIssuer, JWTVerifier
 from .keys import SigningKeys
@@ -27,6 +27,9 @@ from .revocations import Revocations, RevocationStore
 from .sessions import Sessions, SessionStore
 
 __all__ = ["AuthServices", "Stores"]
+
+_FIRST_USE_DEADLINE = 1.5
+"""Seconds that a request waits for services that nobody has opened before."""
 
 
 class Stores(Protocol):
@@ -193,10 +196,17 @@ class AuthServices:
             self._openings += 1
 
     async def ensure_open(self) -> None:
-        """Open, unless somebody has: of concurrent callers one does. The next ``close`` closes."""
-        if self._opened is None:
-            async with self._turn():
+        """Open, unless somebody has: of concurrent callers one does. The next ``close`` closes.
+
+        Raises as ``open`` does, and StoreUnavailable where it takes longer than a request may wait.
+        """
+        if self._opened is not None:
+            return
+        try:
+            async with asyncio.timeout(_FIRST_USE_DEADLINE), self._turn():
                 await self._open()
+        except TimeoutError:
+            raise StoreUnavailable from None
 
     async def close(self) -> None:
         """Take one opening back; the last one closes, after what was begun is complete. Never opened: nothing."""

@@ -394,3 +394,12 @@ async def test_the_bearer_middleware_serves_warm_and_refuses_revoked_tokens(worl
         world.feed.is_down = True
         world.clock.advance(2)
         assert (await client.get("/", headers=headers)).status_code == 503
+
+
+@pytest.mark.requirement("R-33", "holds")
+def test_a_revocation_outlives_every_token_that_any_process_may_still_accept() -> None:
+    """Its lifetime, what the verifier grants beyond, and what the clocks of two machines may differ by."""
+    verifier = JWTVerifier(ISSUER, ISSUER, expiry_leeway=7)
+    access_tokens = AccessTokens(JWTIssuer(ISSUER, KEYS), verifier, KEYS.verification_keys, None, lifetime=600)
+
+    assert access_tokens.revocation_lifetime == 600 + 7 + SKEW_BUDGET

@@ -404,3 +404,21 @@ async def test_a_login_that_races_a_password_change_does_not_bring_the_old_hash_
     with pytest.raises(InvalidCredentials):
         await world.accounts.authenticate(EMAIL, PASSWORD)
     assert (await world.accounts.authenticate(EMAIL, NEW_PASSWORD)).epoch == 1
+
+
+@pytest.mark.requirement("R-86", "holds")
+async def test_a_caller_who_leaves_while_roles_change_does_not_keep_it_from_the_other_workers() -> None:
+    world = World()
+    anna = await world.anna()
+    caller = asyncio.ensure_future(world.accounts.set_roles(anna.subject, {"editor"}))
+
+    async def leave() -> None:
+        caller.cancel()
+        await asyncio.sleep(0)
+
+    world.journal.before["revoke changed"] = [leave]
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await world.accounts.close()
+
+    assert [item.id for item in await feed(world, RevocationKind.CHANGED)] == [anna.subject]

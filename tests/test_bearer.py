@@ -220,6 +220,17 @@ async def test_two_explicit_credentials_are_refused(app: BearerMiddleware, inner
     assert inner.scopes == []
 
 
+@pytest.mark.requirement("R-98", "refuses")
+async def test_two_explicit_credentials_are_refused_also_where_the_token_was_seen_before(
+    app: BearerMiddleware, inner: Recorder
+) -> None:
+    assert (await http(app, headers=bearer("user"))).status == 200
+    answer = await http(app, headers=bearer("user"), auth=Principal(subject="u", scheme="api_key"))
+
+    assert answer.status == 400
+    assert len(inner.scopes) == 1
+
+
 @pytest.mark.requirement("R-85", "holds")
 async def test_lifespan_passes(app: BearerMiddleware, inner: Recorder) -> None:
     scope = {"type": "lifespan"}

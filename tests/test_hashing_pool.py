@@ -94,7 +94,7 @@ async def test_past_its_limit_the_pool_refuses_at_once_with_retry_after(pool: Ha
 
     for _ in range(10):
         with pytest.raises(Busy) as refused:
-            await pool.run(gate)
+            await asyncio.wait_for(pool.run(gate), 30)
         assert refused.value.status_code == 503
         assert refused.value.reason is Reason.HASHING_BUSY
         assert refused.value.headers == {"Retry-After": "1"}
@@ -116,7 +116,7 @@ async def test_a_client_that_goes_away_does_not_give_its_place_to_the_next(pool:
     gone = await asyncio.gather(running, waiting, last, return_exceptions=True)
     assert {type(outcome) for outcome in gone} == {asyncio.CancelledError}
     with pytest.raises(Busy):
-        await pool.run(gate)
+        await asyncio.wait_for(pool.run(gate), 30)
 
     gate.opened.set()
     assert await asyncio.to_thread(done.wait, 30)

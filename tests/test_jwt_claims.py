@@ -221,3 +221,10 @@ def test_scopes_and_roles_are_texts(claim: str, value: object) -> None:
 @pytest.mark.parametrize(("value", "words"), WORDS)
 def test_words_stand_between_spaces_and_nothing_else(value: object, words: set[str]) -> None:
     assert verify(with_claims(scope=value)).scopes == words
+
+
+@pytest.mark.requirement("R-16", "refuses")
+@pytest.mark.parametrize("claim", ["iat", "jti", "client_id"])
+def test_a_required_claim_that_is_null_is_missing(claim: str) -> None:
+    """A token without a jti could not be revoked."""
+    assert refusal(with_claims(**{claim: None})) is Reason.TOKEN_CLAIMS_INVALID

@@ -7,7 +7,13 @@ from secrets import token_bytes, token_urlsafe
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +45,7 @@ def private_keys() -> dict[str, bytes]:
     pem = p256.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     public = ed.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
     jwk = json.dumps(dict(SigningKey.generate("EdDSA").jwk))
+    locked = p256.private_bytes(Encoding.DER, PrivateFormat.PKCS8, BestAvailableEncryption(b"password"))
     return {
         "PEM": pem,
         "PEM in UTF-16": pem.decode().encode("utf-16"),
@@ -53,6 +60,12 @@ def private_keys() -> dict[str, bytes]:
         "JWK after white space": f"\n\t {jwk}".encode(),
         "JWK in UTF-16": jwk.encode("utf-16"),
         "half a JWK": jwk[:-1].encode(),
+        "a JWK with a word before it": f"key={jwk}".encode(),
+        "PEM in base64": base64.b64encode(pem),
+        "JWK in base64": base64.b64encode(jwk.encode()),
+        "an SSH public key in base64": base64.b64encode(public),
+        "the middle of an SSH public key": public.split()[1],
+        "DER with a password": locked,
         "a list of JWKs": f"[{jwk}]".encode(),
     }
 

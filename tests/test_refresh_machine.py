@@ -230,7 +230,7 @@ class Families(RuleBasedStateMachine):
 
 # One example is thirty steps in two worlds, one of them on a disk.
 FEWER = settings(
-    max_examples=settings().max_examples // 8,
+    max_examples=settings().max_examples,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),

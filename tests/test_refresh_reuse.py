@@ -3,9 +3,11 @@
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
-from family_tools import Families
+from family_tools import CLIENT, Families, Step
 
 from asgi_auth.errors import InvalidToken, Reason, StoreUnavailable
 from asgi_auth.refresh_tokens import Tokens
@@ -55,14 +57,15 @@ async def test_a_grandparent_that_is_replayed_ends_everything_of_its_subject(lee
 
 @pytest.mark.requirement("R-28", "holds")
 async def test_reuse_is_told_once_and_without_a_secret(world: Families, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, logger="asgi_auth")
+    caplog.set_level(logging.DEBUG)
     first = await world.sign_in()
     second = await world.rotate(first)
     for _ in range(3):
         await world.refused(first)
         await world.refused(second)
     family_id = first.refresh_token.split("_")[1]
-    assert caplog.messages == [f"refresh token reused: family {family_id}, subject anna"]
+    told = [record.getMessage() for record in caplog.records if record.name != "asyncio"]
+    assert told == [f"refresh token reused: family {family_id}, subject anna"]
 
 
 @pytest.mark.requirement("R-28", "refuses")
@@ -227,6 +230,47 @@ async def test_a_client_that_leaves_does_not_stop_the_end_of_a_reused_family(wor
     await world.auth.refresh_tokens.close()
     await world.auth.accounts.close()
     assert not await world.is_alive(other)
+
+
+async def leave_at(world: Families, steps: dict[str, Step], verb: str, call: Coroutine[Any, Any, object]) -> None:
+    """Make the call; its client leaves at this step; then everything that was begun comes to its end."""
+    caller = asyncio.ensure_future(call)
+
+    async def leave() -> None:
+        caller.cancel()
+        await asyncio.sleep(0)
+
+    steps[verb] = leave
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await world.auth.refresh_tokens.close()
+    await world.auth.accounts.close()
+
+
+@pytest.mark.requirement("R-28", "refuses")
+@pytest.mark.requirement("R-92", "refuses")
+async def test_a_thief_who_leaves_as_soon_as_the_reuse_is_found_saves_nothing(world: Families) -> None:
+    other = await world.sign_in()
+    first = await world.sign_in()
+    await world.rotate(first)
+
+    replay = world.auth.refresh_tokens.rotate(first.refresh_token, client_id=CLIENT)
+    await leave_at(world, world.entries.after, "advance", replay)
+
+    assert not await world.access_is_good(other)
+
+
+@pytest.mark.requirement("R-31", "holds")
+@pytest.mark.parametrize("by_id", [False, True])
+async def test_a_client_that_leaves_in_a_logout_is_logged_out(world: Families, by_id: bool) -> None:
+    tokens = await world.sign_in()
+    refresh_tokens = world.auth.refresh_tokens
+    family_id = tokens.refresh_token.split("_")[1]
+    call = refresh_tokens.revoke_family(family_id) if by_id else refresh_tokens.revoke(tokens.refresh_token)
+
+    await leave_at(world, world.entries.before, "tell", call)
+
+    assert not await world.access_is_good(tokens)
 
 
 @pytest.mark.requirement("R-28", "refuses")

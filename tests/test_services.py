@@ -383,3 +383,21 @@ async def test_a_lifespan_is_for_whatever_application(auth: AuthServices, stores
     async with auth.lifespan(object()):
         assert stores.events == ["opened"]
     assert stores.events == ["opened", "closed"]
+
+
+class HangingStores(OpenStores):
+    """Stores whose database somebody else has locked."""
+
+    async def open(self) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.requirement("R-91", "refuses")
+async def test_a_first_use_does_not_wait_longer_than_a_request_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them at once: none waits for the others to have waited."""
+    monkeypatch.setattr("asgi_auth.services._FIRST_USE_DEADLINE", 0.05)
+    auth = services(stores=HangingStores())
+
+    refused = await asyncio.gather(*(auth.ensure_open() for _ in range(3)), return_exceptions=True)
+
+    assert [type(answer) for answer in refused] == [StoreUnavailable] * 3

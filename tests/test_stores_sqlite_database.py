@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import aiosqlite
 import pytest
 from sqlite_tools import held_open, opened_stores, write_connection
 
@@ -355,3 +356,40 @@ async def test_a_cancelled_wait_for_a_turn_takes_nothing_with_it(stores: SQLiteS
 
 def test_the_names_of_a_set_are_cached_by_their_text() -> None:
     assert names('["b","a"]') == names('["a","b"]') == frozenset("ab")
+
+
+@pytest.mark.requirement("R-91", "refuses")
+async def test_a_process_without_a_file_descriptor_left_is_unavailable(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(*args: object, **options: object) -> None:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr(aiosqlite, "connect", connect)
+
+    with pytest.raises(StoreUnavailable):
+        await SQLiteStores(path).open()
+
+
+async def test_the_connections_that_read_cannot_write(stores: SQLiteStores) -> None:
+    connections = stores._database._connections
+    assert connections is not None
+    for connection in (connections.reads, connections.feed):
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            await connection.execute_fetchall("DELETE FROM asgi_auth_accounts")
+
+
+@pytest.mark.requirement("R-95", "refuses")
+async def test_not_even_the_drivers_own_log_holds_what_is_stored(
+    stores: SQLiteStores, caplog: pytest.LogCaptureFixture
+) -> None:
+    """aiosqlite logs each call with its arguments, where somebody has asked for DEBUG."""
+    caplog.set_level(0)
+    canary = "canary-9f3a-canary"
+    await stores.accounts.create(an_account(email=canary, password_hash=canary))
+    await stores.refresh_tokens.create(a_family(family_id=canary), families_per_subject=1, now=NOW)
+    await stores.accounts.get_by_email(canary)
+    await stores.refresh_tokens.revoke(canary, member_digest=None, now=NOW)
+
+    assert "INSERT INTO asgi_auth_accounts" in caplog.text
+    assert canary not in caplog.text

@@ -38,6 +38,7 @@ class SQLiteStores:
 
     def __init__(self, path: str | os.PathLike[str], *, deadline: float = 1.5) -> None:
         require_version(sqlite3.sqlite_version_info)
+        self._migrations = load_migrations()
         self._database = Database(database_path(path), deadline=deadline)
         self.accounts = SQLiteAccounts(self._database)
         self.refresh_tokens = SQLiteRefreshTokens(self._database)
@@ -51,7 +52,7 @@ class SQLiteStores:
 
         ``ConfigurationError`` where the file cannot be used or was written by a newer version of this package.
         """
-        await self._database.open(load_migrations())
+        await self._database.open(self._migrations)
 
     async def close(self) -> None:
         """Let what runs come to its end and close the file; afterwards every verb is ``StoreUnavailable``."""

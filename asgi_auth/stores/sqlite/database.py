@@ -4,6 +4,7 @@ In WAL mode readers never wait for the writer. ``synchronous=FULL``: what a writ
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -126,7 +127,10 @@ class Database:
             return _Connections(reads, writes, feed, stack.pop_all())
 
     async def _connection(self, stack: AsyncExitStack) -> aiosqlite.Connection:
-        connection = await stack.enter_async_context(aiosqlite.connect(self._path, timeout=0, isolation_level=None))
+        try:
+            connection = await stack.enter_async_context(aiosqlite.connect(self._path, timeout=0, isolation_level=None))
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable from error
         stop_at_exit(connection)
         return connection
 

@@ -26,16 +26,30 @@ ERRORS = (sqlite3.Error, ValueError, OverflowError)
 _random = secrets.SystemRandom()
 
 
+class _UnseenSequence(tuple[Value, ...]):
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "(…)"
+
+
+class _UnseenMapping(dict[str, Value]):
+    def __repr__(self) -> str:
+        return "{…}"
+
+
 async def execute(connection: aiosqlite.Connection, sql: str, parameters: Parameters = (), wait: float = 0) -> Rows:
     """The rows of one statement, all of them fetched. While the file is locked: again, for ``wait`` seconds.
 
     SQLite's own backoff starves a writer for seconds; a short random pause does not. A statement that was submitted
     is awaited to its end, so its outcome is known. Whatever goes wrong is ``StoreUnavailable``.
     """
+    # aiosqlite writes every call with its arguments into its DEBUG log: addresses, hashes, digests.
+    unseen = _UnseenMapping(parameters) if isinstance(parameters, Mapping) else _UnseenSequence(parameters)
     try:
-        return list(await connection.execute_fetchall(sql, parameters))
+        return list(await connection.execute_fetchall(sql, unseen))
     except ERRORS as error:
-        return await _again(connection, sql, parameters, time.monotonic() + wait, error)
+        return await _again(connection, sql, unseen, time.monotonic() + wait, error)
 
 
 async def _again(
