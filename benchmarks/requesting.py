@@ -6,12 +6,12 @@ from asgi_auth.wire.asgi import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["application", "requests"]
 
-_START: Message = {"type": "http.response.start", "status": 204, "headers": []}
 _BODY: Message = {"type": "http.response.body", "body": b""}
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    await send(_START)
+    # Headers of its own, since some layers add to the list that they are given.
+    await send({"type": "http.response.start", "status": 204, "headers": []})
     await send(_BODY)
 
 
