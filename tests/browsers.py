@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import Answer, http
-from session_tools import World
+from session_tools import World, value
 
 from asgi_auth.middleware.request_session import RequestSession
 from asgi_auth.middleware.session import SessionMiddleware, get_session
@@ -76,3 +76,24 @@ def is_uncached(answer: Answer) -> bool:
 def subject_of(site: Site) -> str:
     identity: str = site.scopes[-1]["auth"].identity
     return identity
+
+
+async def signed_in(world: World) -> Browser:
+    return Browser(world, value(await world.sign_in()))
+
+
+async def data(browser: Browser) -> dict[str, Any]:
+    found: list[dict[str, Any]] = []
+
+    async def note(session: RequestSession) -> None:
+        found.append(dict(session))
+
+    await browser.twin().visit(note)
+    return found[0]
+
+
+def setting(**values: Any) -> Callable[[RequestSession], Awaitable[None]]:
+    async def change(session: RequestSession) -> None:
+        session.update(values)
+
+    return change

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 import pytest
-from browsers import ISSUER, NAME, Browser, Site, is_uncached, subject_of
+from browsers import ISSUER, NAME, Browser, Site, is_uncached, signed_in, subject_of
 from harness import USER, Recorder, drive, http, http_scope, websocket
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,10 +29,6 @@ CLEARED = "__Host-session=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax"
 async def world() -> AsyncIterator[World]:
     async with opened(MemoryStores()) as opened_world:
         yield opened_world
-
-
-async def signed_in(world: World) -> Browser:
-    return Browser(world, value(await world.sign_in()))
 
 
 async def remember(session: RequestSession) -> None:

@@ -37,6 +37,7 @@ class RequestSession(SessionData):
     has_cookie = False
     """Whether the request came with a cookie of this name, good or not."""
     _session: Session | None = None
+    _opened: Session
     _presented: bytes = b""
     _secret: str | None = None
     _renewal: Renewal | None = None
@@ -115,8 +116,8 @@ class RequestSession(SessionData):
             raise Forbidden(Reason.ORIGIN_REFUSED)
 
     def watch(self, principal: Principal, end: Callable[[], None]) -> Callable[[], None]:
-        """Call ``end`` once, when the session ends; what is returned stops that."""
-        return _nothing if self._session is None else self._sessions.watch(self._session, end)
+        """Call ``end`` once, when the session that ``open`` has found ends; what is returned stops that."""
+        return self._sessions.watch(self._opened, end)
 
     async def open(self, values: list[bytes]) -> Principal | None:
         """Find the session of the cookies with its name; who is signed in with it.
@@ -129,7 +130,7 @@ class RequestSession(SessionData):
         if isinstance(found, Lost):
             self.cookie = "" if found is Lost.OVER else None
             return None
-        self._session = found.session
+        self._session = self._opened = found.session
         self._presented = values[0]
         self._text = found.session.data
         if self._scope["type"] == "http":
@@ -207,7 +208,3 @@ class RequestSession(SessionData):
     def _device(self) -> str:
         agents = [value for name, value in self._scope["headers"] if name == b"user-agent"]
         return device_label(agents[0] if agents else b"")
-
-
-def _nothing() -> None:
-    pass
