@@ -102,6 +102,7 @@ def test_random_secrets_are_taken() -> None:
     for _ in range(300):
         refuse_weak_secret(token_bytes(32))
         refuse_weak_secret(token_urlsafe(32).encode())
+        refuse_weak_secret(b"{" + token_urlsafe(32).encode())  # begins as JSON does, and is none
 
 
 @given(st.binary(max_size=200))
