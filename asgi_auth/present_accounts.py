@@ -1,5 +1,7 @@
 """Accounts as they are now, for every request that comes with a session or an API key: one read, then none."""
 
+from collections.abc import Callable
+
 from .accounts import Account, AccountStore
 from .clock import SYSTEM_CLOCK, Clock
 from .feed_cache import FeedCache
@@ -26,10 +28,8 @@ class PresentAccounts:
         self._store = store
         self._revocations = revocations
         self._cache: FeedCache[str, Account] = FeedCache(revocations, size=cache_size, clock=clock)
-
-    def cached(self, subject: str) -> Account | None:
-        """The account, if it is known here and unchanged; no I/O."""
-        return self._cache.get(subject)
+        self.cached: Callable[[str], Account | None] = self._cache.get
+        """The account of a subject, if it is known here and unchanged; no I/O."""
 
     async def get(self, subject: str) -> Account | None:
         """The account, or None. Raises StoreUnavailable and Stale."""

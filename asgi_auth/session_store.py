@@ -106,7 +106,7 @@ class SessionStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """A living session, whose cookie was good."""
 
@@ -114,11 +114,14 @@ class Found:
     account: Account | None
     principal: Principal | None
     """Who is signed in; its rights are those of the account now."""
-
-    @property
-    def has_other_rights(self) -> bool:
-        """Whether the account's roles have changed since the secret was made, so that it must be renewed."""
-        return self.account is not None and self.account.roles != self.session.roles
+    other_roles: frozenset[str] | None
+    """The account's roles, where they have changed since the secret was made: it must be renewed."""
+    is_due: bool
+    """Whether the last use that was written is so long ago that this one must be."""
+    good_until: float
+    """Until when the clock says nothing against it."""
+    feed: int
+    """The version of the feed that said nothing against it."""
 
 
 class Lost(Enum):

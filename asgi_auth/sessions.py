@@ -81,9 +81,12 @@ class Sessions:
         self.clock = clock
         self._store = store
         self._accounts = accounts
+        self._cached = accounts.cached
+        self._now = clock.now
         self._revocations = revocations
         self._roles = roles
         self._idle_timeout = idle_timeout
+        self._touch_interval = idle_timeout / _TOUCHES
         self._lifetime = lifetime
         self._credential_lifetime = credential_lifetime
         self._live = None if revocations is None else LiveConnections(revocations, clock=clock)
@@ -98,23 +101,19 @@ class Sessions:
         """The living session of a cookie, and who is signed in by it. Whatever the bytes; junk costs no I/O."""
         key = sha256(cookie).digest()
         known = self._known.get(key)
-        if known is None:
-            parts = _parsed(cookie)
-            if parts is None:
-                return Lost.OVER
-            session_id, secret_digest = parts[0], digest(parts[1])
-        else:
-            session_id, secret_digest = known.session.session_id, known.session.secret_digest
-        session = await self._store.get(session_id)
-        # An unknown id costs the same comparison.
-        is_proved = matches(secret_digest, _NOBODY if session is None else session.secret_digest)
-        if session is None or not session.is_live(self.clock.now()):
+        if known is not None:
+            session = await self._store.get(known.session.session_id)
+            # A store in memory gives the very session it gave before: nothing to be made anew.
+            if session is known.session and self._now() < known.good_until:
+                account, feed = known.account, self._revocations
+                is_told = feed is None or known.feed != feed.version
+                if account is None or (not is_told and self._cached(account.subject) is account):
+                    return known
+            return await self._judged(key, session, known.session.secret_digest)
+        parts = _parsed(cookie)
+        if parts is None:
             return Lost.OVER
-        return await self._present(key, session, known) if is_proved else Lost.SUPERSEDED
-
-    def is_due(self, session: Session) -> bool:
-        """Whether the last use that was written is so long ago that this one must be."""
-        return self.clock.now() - session.last_seen_at >= self._idle_timeout / _TOUCHES
+        return await self._judged(key, await self._store.get(parts[0]), digest(parts[1]))
 
     async def touch(self, session: Session) -> None:
         """Write that the session is used now."""
@@ -210,20 +209,35 @@ class Sessions:
         renewed = partial(self._still_lives, session)
         return self._live.add(LiveCredential(revocable, ends_at, ends_with_rights=True, renewed=renewed), end)
 
-    async def _present(self, key: bytes, session: Session, known: Found | None) -> Found | Lost:
+    async def _judged(self, key: bytes, session: Session | None, secret_digest: bytes) -> Found | Lost:
+        # An unknown id costs the same comparison.
+        is_proved = matches(secret_digest, _NOBODY if session is None else session.secret_digest)
+        if session is None or not session.is_live(self.clock.now()):
+            return Lost.OVER
+        if not is_proved:
+            return Lost.SUPERSEDED
         account = None
         if session.subject is not None:
-            account = self._accounts.cached(session.subject) or await self._accounts.get(session.subject)
+            account = await self._accounts.get(session.subject)
             if account is None or self._has_ended(session, account):
                 return Lost.OVER
-        # A store in memory gives the very session it gave before: nothing to be made anew.
-        if known is not None and known.session is session and known.account is account:
-            return known
-        found = Found(session, account, None if account is None else self._principal(session, account))
+        found = self._found(session, account)
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
         self._known[key] = found
         return found
+
+    def _found(self, session: Session, account: Account | None) -> Found:
+        due_at = session.last_seen_at + self._touch_interval
+        return Found(
+            session=session,
+            account=account,
+            principal=None if account is None else self._principal(session, account),
+            other_roles=None if account is None or account.roles == session.roles else account.roles,
+            is_due=self.clock.now() >= due_at,
+            good_until=min(due_at, session.idle_expires_at, session.expires_at),
+            feed=0 if self._revocations is None else self._revocations.version,
+        )
 
     def _has_ended(self, session: Session, account: Account) -> bool:
         if account.is_disabled or account.epoch > session.epoch:

@@ -38,10 +38,13 @@ class Journal:
     """Whether the next id that a session would have is another's."""
 
     async def enter(self, verb: str) -> None:
+        await self.happen(verb)
+        self.entries.append(verb)
+
+    async def happen(self, verb: str) -> None:
         steps = self.before.get(verb)
         if steps:
             await steps.pop(0)()
-        self.entries.append(verb)
 
 
 class JournalSessions:
@@ -103,6 +106,7 @@ class JournalRevocations:
         await self.store.revoke(kind, id, epoch=epoch, until=until)
 
     async def changes_since(self, cursor: Cursor | None) -> FeedChanges:
+        await self.journal.happen("changes")
         return await self.store.changes_since(cursor)
 
     async def purge(self, *, now: float, limit: int) -> int:

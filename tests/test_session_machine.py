@@ -112,7 +112,8 @@ class Lives(RuleBasedStateMachine):
         assert (found.principal is None) == (life.subject is None)
         if found.principal is not None and life.subject is not None:
             assert (found.principal.subject, found.principal.roles) == (life.subject, self.roles[life.subject])
-            assert found.has_other_rights == (life.roles != self.roles[life.subject])
+            changed = life.roles != self.roles[life.subject]
+            assert found.other_roles == (self.roles[life.subject] if changed else None)
 
     def hold(self, life: Life, sessions: list[tuple[Session, str]]) -> Held:
         self.cookies.append(
@@ -157,12 +158,12 @@ class Lives(RuleBasedStateMachine):
         found = self.found(cookie)
         if found is None:
             return
-        sessions = iter(found)
-        for auth in self.worlds:
-            session = next(sessions).session
-            if auth.sessions.is_due(session):
-                self.runner.run(auth.sessions.touch(session))
-        if self.clock.now() - cookie.life.seen_at >= IDLE / 20:
+        is_due = self.clock.now() - cookie.life.seen_at >= IDLE / 20
+        assert [one.is_due for one in found] == [is_due] * 2
+        for auth, one in zip(self.worlds, found, strict=True):
+            if is_due:
+                self.runner.run(auth.sessions.touch(one.session))
+        if is_due:
             cookie.life.seen_at = self.clock.now()
 
     @rule(target=held, cookie=held, name=st.sampled_from("ab"), value=st.integers(0, 9))
@@ -175,7 +176,7 @@ class Lives(RuleBasedStateMachine):
         changes = [Changes({name: value, "first": 1}, frozenset({"basket"})), Changes({name: value + 1}, frozenset())]
         for auth, one in zip(self.worlds, found, strict=True):
             for change, secret in zip(changes, secrets, strict=True):
-                self.save(auth, one, change, secret, is_owed=one.has_other_rights, winner=secrets[0])
+                self.save(auth, one, change, secret, is_owed=one.other_roles is not None, winner=secrets[0])
         life = cookie.life
         life.data = {key: data for key, data in life.data.items() if key != "basket"} | {name: value + 1, "first": 1}
         if life.subject is None or life.roles == self.roles[life.subject]:
@@ -186,7 +187,7 @@ class Lives(RuleBasedStateMachine):
     def save(
         self, auth: AuthServices, one: Found, changes: Changes, secret: str, *, is_owed: bool, winner: str
     ) -> None:
-        renewal = Renewal(secret, one.account.roles) if is_owed and one.account is not None else None
+        renewal = None if one.other_roles is None else Renewal(secret, one.other_roles)
         saved = self.runner.run(auth.sessions.save(one.session, changes, renewal=renewal))
         assert isinstance(saved, Session)
         assert saved.secret_digest == (digest(winner) if is_owed else one.session.secret_digest)

@@ -1,6 +1,8 @@
 """The session layer: who is found by a cookie, what becomes of it, and what every answer says."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
@@ -257,9 +259,30 @@ async def test_a_session_layer_within_another_reads_the_cookie_again(world: Worl
     await browser.visit(read)
 
     assert subject_of(site) == ANNA
-    await world.sessions.end_others(ANNA, None)
+    world.before("get", nothing, lambda: world.sessions.end_others(ANNA, None))
     await browser.visit(app=inner)
     assert subject_of(site) == ""
+
+
+async def nothing() -> None:
+    """Happens before the outer layer's read."""
+
+
+async def test_a_layer_keeps_nothing_of_what_others_put_into_auth(world: World) -> None:
+    class Foreign:
+        pass
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        """Remember nothing."""
+
+    layer = SessionMiddleware(app, sessions=world.sessions)
+    foreign = Foreign()
+    gone = weakref.ref(foreign)
+    await http(layer, auth=foreign)
+    del foreign
+    gc.collect()
+
+    assert gone() is None
 
 
 async def test_the_scope_it_was_given_is_not_changed(world: World) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from session_tools import ANNA, IDLE, LIFETIME, World, opened, value, world_in
 
 from asgi_auth.authorization import Roles
-from asgi_auth.errors import ConfigurationError, StoreUnavailable
+from asgi_auth.errors import ConfigurationError, Stale, StoreUnavailable
 from asgi_auth.present_accounts import PresentAccounts
 from asgi_auth.session_data import Changes
 from asgi_auth.session_store import Found, Lost
@@ -142,13 +142,27 @@ async def test_it_ends_whatever_its_use(world: World) -> None:
     assert await world.find(signed) is Lost.OVER
 
 
+@pytest.mark.requirement("R-40", "refuses")
+async def test_it_ends_whatever_its_use_also_for_whoever_was_here_a_moment_ago(world: World) -> None:
+    signed = await world.sign_in()
+    while world.clock.now() < signed.session.expires_at - 1:
+        world.clock.advance(min(IDLE - 1, signed.session.expires_at - 1 - world.clock.now()))
+        await world.sessions.touch(await world.found(signed))
+    await world.found(signed)
+
+    world.clock.advance(1)
+
+    assert await world.find(signed) is Lost.OVER
+
+
 @pytest.mark.requirement("R-40", "holds")
 async def test_a_use_puts_its_end_off_and_is_written_20_times_an_idle_timeout_at_most(world: World) -> None:
     signed = await world.sign_in()
     for _ in range(1000):
-        session = await world.found(signed)
-        if world.sessions.is_due(session):
-            await world.sessions.touch(session)
+        found = await world.find(signed)
+        assert isinstance(found, Found)
+        if found.is_due:
+            await world.sessions.touch(found.session)
         world.clock.advance(IDLE / 200)
 
     assert world.journal.entries.count("touch") == 99
@@ -174,6 +188,20 @@ async def test_a_store_that_fails_is_no_anonymous_caller(world: World) -> None:
 
     world.before("get", down)
     with pytest.raises(StoreUnavailable):
+        await world.find(signed)
+
+
+@pytest.mark.requirement("R-91", "refuses")
+async def test_while_the_feed_cannot_be_read_nobody_is_signed_in(world: World) -> None:
+    signed = await world.sign_in()
+    await world.found(signed)
+
+    async def down() -> None:
+        raise StoreUnavailable
+
+    await world.auth.revocations.close()
+    world.before("changes", down)
+    with pytest.raises(Stale):
         await world.find(signed)
 
 

@@ -99,6 +99,7 @@ async def test_a_session_that_began_while_the_others_were_ended_is_told_too(worl
 @pytest.mark.requirement("R-31", "refuses")
 async def test_a_session_whose_ending_was_told_is_over_though_its_row_is_still_there(world: World) -> None:
     signed = await world.sign_in()
+    await world.found(signed)
 
     async def down() -> None:
         raise StoreUnavailable

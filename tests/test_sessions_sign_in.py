@@ -144,7 +144,7 @@ async def test_the_rights_are_those_of_the_account_now(world: World) -> None:
     assert found.principal is not None
     assert found.principal.roles == {"admin"}
     assert found.principal.scopes == {"*"}
-    assert found.has_other_rights
+    assert found.other_roles == frozenset({"admin"})
 
 
 @pytest.mark.requirement("R-39", "holds")

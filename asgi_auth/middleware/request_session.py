@@ -36,6 +36,8 @@ class RequestSession(SessionData):
     """What the browser's cookie becomes: another value, nothing (empty), or as it was (None)."""
     has_cookie = False
     """Whether the request came with a cookie of this name, good or not."""
+    is_due = False
+    """Whether this use must be written."""
     _session: Session | None = None
     _opened: Session
     _presented: bytes = b""
@@ -119,48 +121,50 @@ class RequestSession(SessionData):
         """Call ``end`` once, when the session that ``open`` has found ends; what is returned stops that."""
         return self._sessions.watch(self._opened, end)
 
-    async def open(self, values: list[bytes]) -> Principal | None:
-        """Find the session of the cookies with its name; who is signed in with it.
+    def open(self, found: Found | Lost, cookie: bytes) -> Principal | None:
+        """Take what was found for ``cookie``; who is signed in with it.
 
-        Raises Forbidden for a request that may come from another site, and what ``Sessions`` raises.
+        Raises Forbidden for a request that may come from another site.
         """
-        self.has_cookie = True
-        # Two cookies of one name: somebody has planted one, and nobody can say which.
-        found = Lost.OVER if len(values) != 1 else await self._sessions.find(values[0])
-        if isinstance(found, Lost):
+        if not isinstance(found, Found):
             self.cookie = "" if found is Lost.OVER else None
             return None
         self._session = self._opened = found.session
-        self._presented = values[0]
+        self._presented = cookie
         self._text = found.session.data
         if self._scope["type"] == "http":
-            self.check_origin()
-            self._owe_renewal(found)
+            if self._scope["method"] not in _SAFE_METHODS:
+                self.check_origin()
+            if found.other_roles is not None:
+                # It is paid when the response begins: a secret that no browser ever gets would sign it out.
+                self._renewal = Renewal(mint_secret(), found.other_roles)
         elif not self._origins.admit_websocket(self._scope["headers"]):
             raise Forbidden(Reason.ORIGIN_REFUSED)
-        if self._sessions.is_due(found.session):
-            await self._sessions.touch(found.session)
+        if found.is_due:
+            self.is_due = True
         return found.principal
+
+    async def touch(self) -> None:
+        """Write that the session is used now."""
+        await self._sessions.touch(self._opened)
 
     def seconds_left(self) -> float:
         """Seconds until it ends whatever happens."""
         return max(0.0, (self.expires_at or 0.0) - self._sessions.clock.now())
 
-    def has_work(self) -> bool:
-        """Whether ``save`` may have something to do."""
-        return self.closed is None and (self._values is not None or self._is_wanted or self._renewal is not None)
-
-    def close(self) -> None:
-        """Refuse changes from now on."""
-        self.closed = self.closed or _BEGUN
+    def close(self) -> bool:
+        """Refuse changes from now on; whether ``save`` may have something to do with those of before."""
+        if self.closed is not None:
+            return False
+        self.closed = _BEGUN
+        return self._values is not None or self._is_wanted or self._renewal is not None
 
     async def save(self) -> None:
-        """Store what the request did, and say in ``cookie`` what becomes of it. Once, before the response begins.
+        """Store what the request did, and say in ``cookie`` what becomes of it. Once, after ``close``.
 
         Raises TypeError and ValueError for what the application has put into its lists and objects, and what
         ``Sessions`` raises.
         """
-        self.close()
         changes = self.changes()
         if self._session is None:
             if changes.values or self._is_wanted:
@@ -184,11 +188,6 @@ class RequestSession(SessionData):
         self._is_wanted = False
         self.cookie = None if session is None or secret is None else cookie_of(session, secret)
         self.restart(data)
-
-    def _owe_renewal(self, found: Found) -> None:
-        # It is paid when the response begins: a secret that no browser ever gets would sign it out.
-        if found.account is not None and found.has_other_rights:
-            self._renewal = Renewal(mint_secret(), found.account.roles)
 
     def _renewed(self, saved: Session, renewal: Renewal) -> None:
         # The loser of two renewals leaves the cookie alone, which the winner has set.

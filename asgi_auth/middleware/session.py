@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import ConfigurationError, Refusal
 from ..issuer import is_loopback_http, origin_of
-from ..principal import Anonymous, Principal
+from ..principal import Anonymous, Auth, Principal
 from ..sessions import Sessions
 from ..wire.asgi import ASGIApp, HasScope, Message, Receive, Scope, Send, is_request, scope_of
 from ..wire.challenges import joined, session
@@ -23,6 +23,7 @@ __all__ = ["SessionMiddleware", "get_session"]
 
 _NO_STORE = (b"cache-control", b"no-store")
 _VARY = (b"vary", b"Cookie")
+_CACHING = frozenset({b"cache-control", b"vary"})
 _EXPLICIT = "the caller came with a token or a key: its cookie is not read, and there is no session to change"
 _WEBSOCKET = "a websocket has no response that could carry the cookie: change the session in an http request"
 
@@ -47,6 +48,7 @@ class SessionMiddleware:
     ) -> None:
         self.app = app
         self._sessions = sessions
+        self._find = sessions.find
         self._cookie = cookie
         if not self._cookie.secure and not is_loopback_http(sessions.issuer):
             raise ConfigurationError("a cookie without Secure is for an issuer on http and a loopback address alone")
@@ -54,39 +56,52 @@ class SessionMiddleware:
         self._origins = Origins(tuple(origins) or (origin_of(sessions.issuer),))
         self._realm = sessions.issuer
         self._anonymous = Anonymous((session(self._realm),))
+        self._joined: tuple[object, Auth] = (None, self._anonymous)
         explicit = RequestSession(sessions, {"type": "http", "headers": ()}, self._origins)
         explicit.closed = _EXPLICIT
         self._explicit: Scope = {"session": explicit}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI."""
-        if scope["type"] != "http" and not is_request(scope):
+        kind, before = scope["type"], scope.get("auth")
+        if kind != "http" and not is_request(scope):
             await self.app(scope, receive, send)
             return
-        before = scope.get("auth")
-        if isinstance(before, Principal):
-            if before.scheme != "session":
-                await pass_on(self.app, scope, receive, send, before, self._realm, None, self._explicit)
-                return
-            before = None  # another session layer around this one: the cookie is read again
+        if isinstance(before, Principal) and before.scheme != "session":
+            await pass_on(self.app, scope, receive, send, before, self._realm, None, self._explicit)
+            return
         current = RequestSession(self._sessions, scope, self._origins)
-        if scope["type"] == "http":
+        if kind == "http":
             send = _Answer(current, self._cookie, scope, receive, send).send
         else:
             current.closed = _WEBSOCKET
-        principal = None
+        auth: Auth | None = None
         values = cookie_values(scope["headers"], self._name)
         if values:
+            current.has_cookie = True
             try:
-                principal = await current.open(values)
+                # Two cookies of one name: somebody has planted one, and nobody can say which.
+                found = await self._find(values[0] if len(values) == 1 else b"")
+                auth = current.open(found, values[0])
+                if current.is_due:
+                    await current.touch()
             except Refusal as refusal:
                 await refuse(scope, receive, send, refusal)
                 return
-        more = {"session": current}
-        if principal is None:
-            await pass_on(self.app, scope, receive, send, joined(before, self._anonymous), self._realm, None, more)
-        else:
-            await pass_on(self.app, scope, receive, send, principal, self._realm, current.watch, more)
+        watch = None if auth is None else current.watch
+        await pass_on(
+            self.app, scope, receive, send, auth or self._absent(before), self._realm, watch, {"session": current}
+        )
+
+    def _absent(self, before: object) -> Auth:
+        known, auth = self._joined
+        if before is known:  # the layer before this one has the same Anonymous for everybody
+            return auth
+        # Another session layer stands around this one: the cookie was read again.
+        auth = joined(None if isinstance(before, Principal) else before, self._anonymous)
+        if isinstance(before, Anonymous):
+            self._joined = (before, auth)
+        return auth
 
 
 def get_session(connection: HasScope | Mapping[str, Any]) -> RequestSession:
@@ -117,25 +132,29 @@ class _Answer:
             return _swallowed()
         if message["type"] != "http.response.start":
             return self._send(message)
-        if self._current.has_work():
-            return self._save(message)
-        self._current.close()
-        return self._send(self._dressed(message))
+        return self._save(message) if self._current.close() else self._send(self._dressed(message))
 
     async def _save(self, start: Message) -> None:
         try:
             await self._current.save()
         except Refusal as refusal:
-            await refuse(self._scope, self._receive, self.send, refusal)
             self._is_refused = True
+            await refuse(self._scope, self._receive, self._send_refusal, refusal)
         else:
             await self._send(self._dressed(start))
+
+    def _send_refusal(self, message: Message) -> Awaitable[None]:
+        return self._send(self._dressed(message) if "headers" in message else message)
 
     def _dressed(self, start: Message) -> Message:
         current = self._current
         if not (current.has_cookie or current.is_accessed or current.cookie is not None):
             return start
-        headers = _uncached(start.get("headers") or ())
+        given = list(start.get("headers") or ())
+        # no-store whatever the application says, and Vary: Cookie beside what it varies by (RFC 9111 §4.1).
+        headers: list[tuple[bytes, bytes]] = [line for line in given if line[0].lower() not in _CACHING]
+        headers.append(_NO_STORE)
+        headers += (_VARY,) if len(headers) > len(given) else _varying(given)
         if current.cookie == "":
             headers.append((b"set-cookie", self._cookie.cleared()))
         elif current.cookie is not None:
@@ -143,18 +162,9 @@ class _Answer:
         return {**start, "headers": headers}
 
 
-def _uncached(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """``no-store`` whatever the application says, and ``Vary: Cookie`` beside what it varies by (RFC 9111 §4.1)."""
-    lines: list[tuple[bytes, bytes]] = [_NO_STORE]
-    varies = False
-    for line in headers:
-        name = line[0].lower()
-        if name != b"cache-control":
-            lines.append(line)
-            varies = varies or (name == b"vary" and _names_cookie(line[1]))
-    if not varies:
-        lines.append(_VARY)
-    return lines
+def _varying(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    own = [line for line in headers if line[0].lower() == b"vary"]
+    return own if any(_names_cookie(line[1]) for line in own) else [*own, _VARY]
 
 
 def _names_cookie(vary: bytes) -> bool:

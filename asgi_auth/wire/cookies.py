@@ -34,17 +34,18 @@ def cookie_values(headers: Headers, name: bytes) -> list[bytes]:
     None at all where the Cookie lines are longer than 16 KiB together: a browser cannot delete such cookies, so they
     count as absent rather than as an error; nothing is copied before that.
     """
-    lines = [value for key, value in headers if key == b"cookie"]
-    if not lines or sum(map(len, lines)) > COOKIE_LIMIT:
-        return []
-    return [value for line in lines if name in line for value in _named(name, line)]
-
-
-def _named(name: bytes, line: bytes) -> Iterable[bytes]:
-    for pair in line.split(b";"):
-        key, equals, value = pair.partition(b"=")
-        if equals and key.strip(b" \t") == name:
-            yield value.strip(b" \t")
+    found: list[bytes] = []
+    length = 0
+    for header, line in headers:
+        if header == b"cookie":
+            length += len(line)
+            if length > COOKIE_LIMIT:
+                return []
+            for pair in line.split(b";") if name in line else ():
+                key, equals, value = pair.partition(b"=")
+                if equals and (key == name or key.strip(b" \t") == name):
+                    found.append(value.strip(b" \t"))
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
