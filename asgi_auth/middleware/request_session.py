@@ -17,6 +17,8 @@ __all__ = ["RequestSession"]
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """RFC 9110 §9.2.1."""
+_OTHER_ORIGIN = "The request comes from an origin that may not use this session."
+_NO_ORIGIN = "Send the Origin of an allowed page, or the session's token in X-CSRF-Token."
 _BEGUN = "the response has begun: its cookie is sent, and what is changed now would be lost"
 
 
@@ -113,9 +115,9 @@ class RequestSession(SessionData):
             return
         is_ours = self._origins.admit(self._scope["headers"])
         if is_ours is None and not self._has_token():
-            raise Forbidden(Reason.CSRF_TOKEN_WRONG)
+            raise Forbidden(Reason.CSRF_TOKEN_WRONG, detail=_NO_ORIGIN)
         if is_ours is False:
-            raise Forbidden(Reason.ORIGIN_REFUSED)
+            raise Forbidden(Reason.ORIGIN_REFUSED, detail=_OTHER_ORIGIN)
 
     def watch(self, principal: Principal, end: Callable[[], None]) -> Callable[[], None]:
         """Call ``end`` once, when the session that ``open`` has found ends; what is returned stops that."""
@@ -139,7 +141,7 @@ class RequestSession(SessionData):
                 # It is paid when the response begins: a secret that no browser ever gets would sign it out.
                 self._renewal = Renewal(mint_secret(), found.other_roles)
         elif not self._origins.admit_websocket(self._scope["headers"]):
-            raise Forbidden(Reason.ORIGIN_REFUSED)
+            raise Forbidden(Reason.ORIGIN_REFUSED, detail=_OTHER_ORIGIN)
         if found.is_due:
             self.is_due = True
         return found.principal
