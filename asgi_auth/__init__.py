@@ -59,6 +59,7 @@ from .errors import (
 )
 from .jwt import JWTIssuer, JWTVerifier, Profile, VerifiedToken
 from .keys import SigningKey, SigningKeys, VerificationKeys
+from .lockout import Limit, Lockout, LockoutGuard, Visitor
 from .middleware.api_key import APIKeyMiddleware
 from .middleware.authorization import AuthorizationMiddleware, Require, allows, check, get_auth
 from .middleware.bearer import BearerMiddleware
@@ -108,6 +109,9 @@ __all__ = [
     "InvalidToken",
     "JWTIssuer",
     "JWTVerifier",
+    "Limit",
+    "Lockout",
+    "LockoutGuard",
     "MemoryStores",
     "MethodNotAllowed",
     "NewAPIKey",
@@ -146,6 +150,7 @@ __all__ = [
     "Unavailable",
     "VerificationKeys",
     "VerifiedToken",
+    "Visitor",
     "WrongMediaType",
     "all_of",
     "allows",

@@ -4,14 +4,15 @@ Left out: second factors, e-mail verification and links to other providers.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
+from .account_store import Account, AccountStore, SubjectCredentials
 from .authorization import Roles
 from .clock import SYSTEM_CLOCK, Clock
 from .emails import canonical_email
 from .errors import (
+    Busy,
     ConfigurationError,
     Conflict,
     FieldError,
@@ -21,6 +22,7 @@ from .errors import (
     StoreUnavailable,
 )
 from .hashing_pool import HashingPool
+from .lockout import OPEN, UNKNOWN, Attempt, LockoutGuard, Visitor
 from .passwords import PasswordHasher, PasswordPolicy, normalize_password
 from .revocations import RevocationKind, Revocations
 from .shielded import ShieldedTasks
@@ -30,76 +32,6 @@ __all__ = ["Account", "AccountStore", "Accounts", "SubjectCredentials"]
 
 _ATTEMPTS = 10
 """Each lost one means that somebody else changed the same account meanwhile."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """One account as its store holds it."""
-
-    subject: str
-    email: str
-    """Canonical; unique by constraint."""
-    password_hash: str | None = field(repr=False)
-    """In PHC or modular crypt format; None where no password was set."""
-    roles: frozenset[str]
-    epoch: int = 0
-    """Credentials that carry a lower epoch are refused. It only rises."""
-    disabled_at: float | None = None
-    """Seconds since the epoch; None while the account is enabled."""
-    created_at: float
-
-    @property
-    def is_disabled(self) -> bool:
-        """Whether every credential of the account is refused."""
-        return self.disabled_at is not None
-
-
-class AccountStore(Protocol):
-    """What must be remembered of accounts. Every verb is atomic alone and durable when it answers.
-
-    All verbs raise ``StoreUnavailable`` where the backend does not answer in time.
-    """
-
-    async def create(self, account: Account) -> bool:
-        """Store a new account. False, and nothing stored, where the subject or the e-mail is taken.
-
-        Of any number of concurrent calls with one e-mail exactly one returns True (a constraint of
-        the database, not a check before an insert).
-        """
-        ...
-
-    async def get(self, subject: str) -> Account | None:
-        """The account of ``subject``, or None."""
-        ...
-
-    async def get_by_email(self, email: str) -> Account | None:
-        """The account with exactly this canonical e-mail, or None."""
-        ...
-
-    async def update(self, expected: Account, changed: Account) -> bool:
-        """Compare and set, in one statement: write ``changed`` iff the row is still as ``expected``.
-
-        Compared: ``password_hash``, ``roles``, ``disabled_at``, ``epoch``. Written: the same four; subject,
-        e-mail and creation never change. False where the row differs or is gone. Of two concurrent
-        calls with one ``expected`` and differing changes, one wins.
-        """
-        ...
-
-    async def raise_epoch(self, subject: str, at_least: int) -> int:
-        """Raise the subject's epoch to ``at_least`` unless it is higher, in one statement; the stored epoch.
-
-        Idempotent; concurrent calls keep the greatest. For an unknown subject nothing is stored and
-        ``at_least`` is returned.
-        """
-        ...
-
-
-class SubjectCredentials(Protocol):
-    """A store of credentials that end with their subject: ``RefreshTokenStore`` is one."""
-
-    async def revoke_subject(self, subject: str, *, below_epoch: int, now: float) -> int:
-        """End every credential of ``subject`` whose epoch is lower than ``below_epoch``; how many."""
-        ...
 
 
 class Accounts:
@@ -118,7 +50,8 @@ class Accounts:
     ``breached`` is asked, with the normalised password, before a password is set; what it raises passes, so it decides
     itself what an outage of its source means.
 
-    Unknown ``default_roles`` are a ConfigurationError.
+    ``lockout`` counts the attempts to authenticate and to change a password, before a hash is consulted; None, by name,
+    means that a password can be guessed for ever. Unknown ``default_roles`` are a ConfigurationError.
     """
 
     def __init__(
@@ -134,6 +67,7 @@ class Accounts:
         default_roles: Iterable[str] = (),
         email: Callable[[str], str] = canonical_email,
         breached: Callable[[str], Awaitable[bool]] | None = None,
+        lockout: LockoutGuard | None = None,
         hashing: HashingPool | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -147,6 +81,7 @@ class Accounts:
         self._credential_lifetime = credential_lifetime
         self._email = email
         self._breached = breached
+        self._lockout = lockout
         self._hashing = HashingPool() if hashing is None else hashing
         self._clock = clock
         self._endings = ShieldedTasks()
@@ -186,18 +121,17 @@ class Accounts:
             raise Conflict(Reason.EMAIL_TAKEN)
         return account
 
-    async def authenticate(self, email: str, password: str) -> Account:
+    async def authenticate(self, email: str, password: str, *, visitor: Visitor = UNKNOWN) -> Account:
         """The account that ``email`` and ``password`` open, with the epoch that was read together with its hash.
 
-        Raises InvalidCredentials, one answer after the same work, where the account is unknown, disabled or without a
-        password, and where the password is wrong or malformed. (A hash that another system made slower than ours is
-        refused slower until its owner's next login: see ``PasswordHasher``.) A hash with other parameters than the
-        present ones is replaced, unless the account has changed meanwhile.
+        Raises InvalidCredentials, one answer after the same work, where the account is unknown, disabled, locked or
+        without a password, and where the password is wrong or malformed; TooManyRequests, before any work, where the
+        visitor's address or everybody has failed too often, whatever the e-mail. (A hash that
+        another system made slower than ours is refused slower until its owner's next login: see ``PasswordHasher``.) A
+        hash with other parameters than the present ones is replaced, unless the account has changed meanwhile.
         """
-        account = await self.get_by_email(email)
-        proved, new_hash = await self._prove(account, password)
-        if account is None or not proved:
-            raise InvalidCredentials(_why(account))
+        attempt = OPEN if self._lockout is None else await self._lockout.charge(email, visitor)
+        account, new_hash = await self._proved(await self.get_by_email(email), password, attempt)
         return account if new_hash is None else await self._rehashed(account, new_hash)
 
     async def get(self, subject: str) -> Account | None:
@@ -209,17 +143,20 @@ class Accounts:
         canonical = self._canonical(email)
         return None if canonical is None else await self._store.get_by_email(canonical)
 
-    async def change_password(self, subject: str, current_password: str, new_password: str) -> Account:
+    async def change_password(
+        self, subject: str, current_password: str, new_password: str, *, visitor: Visitor = UNKNOWN
+    ) -> Account:
         """Set a new password for the current one and end every credential of before; the account of the new epoch.
 
-        Raises InvalidCredentials as ``authenticate`` does, also where another password was set while this one was
-        verified; Invalid, field ``new_password``, where the new one is not acceptable. Of concurrent calls with one
-        current password one succeeds.
+        Raises InvalidCredentials and TooManyRequests as ``authenticate`` does, counted apart from it, the former also
+        where another password was set while this one was verified; Invalid, field ``new_password``, where the new one
+        is not acceptable. Of concurrent calls with one current password one succeeds.
         """
-        account = await self._store.get(subject)
-        proved, _ = await self._prove(account, current_password)
-        if account is None or not proved:
-            raise InvalidCredentials(_why(account))
+        found = await self._store.get(subject)
+        attempt = OPEN
+        if self._lockout is not None:
+            attempt = await self._lockout.charge_signed_in("" if found is None else found.email, visitor)
+        account, _ = await self._proved(found, current_password, attempt)
         new_hash = await self._acceptable_hash("new_password", new_password, account.email)
 
         def with_new_password(current: Account) -> Account:
@@ -327,9 +264,25 @@ class Accounts:
     async def _hash(self, password: str) -> str:
         return await self._hashing.run(partial(self._passwords.hash, password))
 
-    async def _prove(self, account: Account | None, password: str) -> tuple[bool, str | None]:
-        """Whether the password opens the account, and a better hash for it. One job, whatever the account is."""
-        return await self._hashing.run(partial(_proof, self._passwords, account, password))
+    async def _proved(self, account: Account | None, password: str, attempt: Attempt) -> tuple[Account, str | None]:
+        """The account that the password opens, and a better hash for it. One job, whatever the account is.
+
+        The attempt is refunded if it does. Raises InvalidCredentials where it does not.
+        """
+        asked = account if attempt.is_open else None
+        try:
+            proved, new_hash = await self._hashing.run(partial(_proof, self._passwords, asked, password))
+        except Busy:
+            await self._refund(attempt)  # nothing was verified
+            raise
+        if asked is None or not proved:
+            raise InvalidCredentials(_why(account) if attempt.is_open else Reason.ACCOUNT_LOCKED)
+        await self._refund(attempt)
+        return asked, new_hash
+
+    async def _refund(self, attempt: Attempt) -> None:
+        if self._lockout is not None:
+            await self._lockout.refund(attempt)
 
     async def _rehashed(self, account: Account, new_hash: str) -> Account:
         changed = replace(account, password_hash=new_hash)

@@ -119,6 +119,7 @@ class Reason(StrEnum):
     # accounts
     ACCOUNT_UNKNOWN = "account_unknown"
     ACCOUNT_DISABLED = "account_disabled"
+    ACCOUNT_LOCKED = "account_locked"
     ACCOUNT_CHANGED = "account_changed"
     PASSWORD_WRONG = "password_wrong"
     PASSWORD_NOT_SET = "password_not_set"

@@ -18,6 +18,7 @@ from .errors import ConfigurationError, StoreUnavailable
 from .issuer import check_issuer
 from .jwt import JWTIssuer, JWTVerifier
 from .keys import SigningKeys
+from .lockout import Lockout, LockoutGuard, LockoutStore
 from .maintenance import Maintenance
 from .one_time import OneTimeStore, OneTimeTokens
 from .passwords import PasswordHasher, PasswordPolicy
@@ -61,6 +62,11 @@ class Stores(Protocol):
         ...
 
     @property
+    def lockout(self) -> LockoutStore:
+        """Attempts that are counted, and known devices."""
+        ...
+
+    @property
     def revocations(self) -> RevocationStore:
         """The feed of revocations."""
         ...
@@ -80,7 +86,8 @@ class AuthServices:
     ``issuer`` is an https URL, or http on a loopback address for development; ``audience`` is the issuer where it is
     None. ``client_id`` is the client of the tokens that a login gives. Lifetimes, ``reuse_leeway`` and
     ``max_staleness`` are in seconds; see ``AccessTokens``, ``RefreshTokens``, ``Sessions``, ``Revocations``. ``email``
-    gives the canonical form of an address, or raises ValueError. API keys begin with ``api_key_prefix``.
+    gives the canonical form of an address, or raises ValueError. ``lockout`` limits guesses; None means ``Lockout()``.
+    API keys begin with ``api_key_prefix``.
 
     ``async with`` it, or ``open`` and ``close`` it, or hand ``lifespan`` to the framework. Openings are counted: the
     stores close with the last. While it is open, what has expired is deleted every few minutes, in small batches.
@@ -105,6 +112,7 @@ class AuthServices:
         reuse_leeway: float = 0,
         passwords: PasswordHasher | None = None,
         password_policy: PasswordPolicy | None = None,
+        lockout: Lockout | None = None,
         email: Callable[[str], str] = canonical_email,
         session_idle_timeout: float = 1800,
         session_lifetime: float = 12 * 3600,
@@ -131,6 +139,7 @@ class AuthServices:
             lifetime=access_token_lifetime,
             clock=clock,
         )
+        self.lockout = LockoutGuard(stores.lockout, lockout, email=email, clock=clock)
         self.accounts = Accounts(
             stores.accounts,
             passwords=PasswordHasher() if passwords is None else passwords,
@@ -141,6 +150,7 @@ class AuthServices:
             credentials=(stores.refresh_tokens, stores.sessions),
             default_roles=default_roles,
             email=email,
+            lockout=self.lockout,
             clock=clock,
         )
         self.refresh_tokens = RefreshTokens(
@@ -179,7 +189,15 @@ class AuthServices:
         )
         self._stores = stores
         self._maintenance = Maintenance(
-            (stores.refresh_tokens, stores.sessions, stores.api_keys, stores.one_time, stores.revocations), clock=clock
+            (
+                stores.refresh_tokens,
+                stores.sessions,
+                stores.api_keys,
+                stores.one_time,
+                stores.lockout,
+                stores.revocations,
+            ),
+            clock=clock,
         )
         self._opened: AsyncExitStack | None = None
         self._openings = 0

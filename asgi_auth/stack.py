@@ -18,6 +18,7 @@ from .middleware.session import SessionMiddleware
 from .routes.layers import CredentialLayers
 from .routes.router import OwnRoutes
 from .routes.table import JWKS_PATH
+from .routes.visitors import AddressOf, Visitors, socket_peer
 from .services import AuthServices
 from .wire.asgi import ASGIApp, is_request
 from .wire.cookies import DEFAULT_COOKIE, SessionCookie
@@ -31,8 +32,9 @@ class AuthStack:
     ``policy`` says who may do what; what it does not name needs an authenticated caller. The own routes are
     under ``prefix``, none at all with None; without ``registration`` accounts are made by the application. API keys
     come in the header ``api_key_header``, sessions in ``cookie``; ``origins`` are those whose pages may use a session,
-    none means the issuer's. ``root_path`` fills an empty one, for servers that are started without. The
-    services are opened and closed with the lifespan, around the application's own.
+    none means the issuer's. Failed logins are counted by ``client_address``. ``root_path`` fills an empty one, for
+    servers that are started without. The services are opened and closed with the lifespan, around the application's
+    own.
 
     Raises ConfigurationError for a prefix that is not a path of literal segments, for policy patterns under
     it, and where the application sets another ``root_path`` by itself.
@@ -46,6 +48,7 @@ class AuthStack:
         policy: Policy | None = None,
         prefix: str | None = "/auth",
         registration: bool = True,
+        client_address: AddressOf = socket_peer,
         api_key_header: str = "X-API-Key",
         cookie: SessionCookie = DEFAULT_COOKIE,
         origins: Iterable[str] = (),
@@ -67,6 +70,7 @@ class AuthStack:
                 services,
                 prefix=prefix,
                 registration=registration,
+                client_address=client_address,
                 api_key_header=api_key_header,
                 cookie=cookie,
                 origins=origins,
@@ -95,6 +99,7 @@ def mount(
     prefix: str = "/auth",
     *,
     registration: bool = True,
+    client_address: AddressOf = socket_peer,
     api_key_header: str = "X-API-Key",
     cookie: SessionCookie = DEFAULT_COOKIE,
     origins: Iterable[str] = (),
@@ -106,7 +111,8 @@ def mount(
     opens the services with the lifespan here; the first use does, else the application's own lifespan.
     """
     layers = CredentialLayers(services, api_key_header=api_key_header, cookie=cookie, origins=origins)
-    return OwnRoutes(app, services, layers, prefix=prefix, registration=registration, root_path=root_path)
+    visitors = Visitors(client_address, cookie)
+    return OwnRoutes(app, services, layers, visitors, prefix=prefix, registration=registration, root_path=root_path)
 
 
 def _refuse_rules_for(policy: Policy, prefix: str) -> None:

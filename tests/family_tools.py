@@ -15,6 +15,7 @@ from asgi_auth.services import Stores
 from asgi_auth.stores.memory import (
     MemoryAccounts,
     MemoryAPIKeys,
+    MemoryLockout,
     MemoryOneTime,
     MemoryRefreshTokens,
     MemoryRevocations,
@@ -105,6 +106,7 @@ class CountedStores:
         self.sessions = MemorySessions()
         self.api_keys = MemoryAPIKeys()
         self.one_time = MemoryOneTime()
+        self.lockout = MemoryLockout()
         self.revocations = CountedRevocations(self.entries)
 
     async def open(self) -> None:

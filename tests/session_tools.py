@@ -10,6 +10,7 @@ from sites import services
 
 from asgi_auth.accounts import Account, AccountStore
 from asgi_auth.api_keys import APIKeyStore
+from asgi_auth.lockout import LockoutStore
 from asgi_auth.one_time import OneTimeStore
 from asgi_auth.refresh_tokens import RefreshTokenStore
 from asgi_auth.revocations import Changes as FeedChanges
@@ -124,6 +125,7 @@ class JournalStores:
         self.sessions: SessionStore = JournalSessions(stores.sessions, self.journal)
         self.api_keys: APIKeyStore = stores.api_keys
         self.one_time: OneTimeStore = stores.one_time
+        self.lockout: LockoutStore = stores.lockout
         self.revocations: RevocationStore = JournalRevocations(stores.revocations, self.journal)
 
     async def open(self) -> None:

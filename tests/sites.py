@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from asgi_auth.authorization import Policy, Roles, has_role, public
 from asgi_auth.keys import SigningKeys
+from asgi_auth.lockout import Lockout
 from asgi_auth.middleware.authorization import get_auth
 from asgi_auth.passwords import TESTING, PasswordHasher
 from asgi_auth.services import AuthServices
@@ -31,6 +32,8 @@ NEW_PASSWORD = "another walk in the woods"
 CHALLENGES = f'Bearer realm="{ISSUER}", ApiKey realm="{ISSUER}", Session realm="{ISSUER}"'
 """What each credential layer asks for, in the order in which a request meets them."""
 KEYS = SigningKeys.generate("ES256")
+CROWD = Lockout(address=(), pair=(), everybody=())
+"""For tests in which many come from one address at once: accounts alone are counted."""
 POLICY = Policy({"/public": public, "/admin/": has_role("admin")})
 
 

@@ -12,6 +12,7 @@ import aiosqlite
 
 from asgi_auth.accounts import AccountStore
 from asgi_auth.api_keys import APIKeyStore
+from asgi_auth.lockout import LockoutStore
 from asgi_auth.one_time import OneTimeStore
 from asgi_auth.refresh_tokens import RefreshTokenStore
 from asgi_auth.revocations import RevocationStore
@@ -60,6 +61,12 @@ async def opened_api_keys(path: Path) -> AsyncIterator[APIKeyStore]:
 async def opened_one_time(path: Path) -> AsyncIterator[OneTimeStore]:
     async with opened_stores(path) as stores:
         yield stores.one_time
+
+
+@asynccontextmanager
+async def opened_lockout(path: Path) -> AsyncIterator[LockoutStore]:
+    async with opened_stores(path) as stores:
+        yield stores.lockout
 
 
 @asynccontextmanager

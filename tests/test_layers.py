@@ -31,12 +31,15 @@ PRIMITIVES = {
 }
 FEATURES = {
     "access_tokens",
+    "account_store",
     "accounts",
     "api_keys",
     "authorization",
     "feed_cache",
     "last_used",
     "live",
+    "lockout",
+    "lockout_store",
     "maintenance",
     "one_time",
     "present_accounts",

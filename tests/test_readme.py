@@ -10,9 +10,11 @@ import pytest
 from readme import BLOCKS, README, write_blocks
 from sites import EMAIL, PASSWORD, serving
 
+from asgi_auth.lockout import UNKNOWN
+
 SETUP = "python3 -m venv .venv && .venv/bin/python -m pip install -e"
 RUN = f"{SETUP} '.[examples]' && .venv/bin/python examples/quickstart.py"
-NOT_ARTICLES = {"myapp/auth.py", "myapp/with_sessions.py"}
+NOT_ARTICLES = {"myapp/auth.py", "myapp/support.py", "myapp/with_sessions.py"}
 TEST = f"{SETUP} '.[dev]' && .venv/bin/python -m pytest"
 
 
@@ -35,7 +37,7 @@ def test_it_names_the_two_commands_to_the_letter() -> None:
 
 
 def test_every_python_block_is_one_of_these_files() -> None:
-    assert len(BLOCKS) == README.count("```python") == 8
+    assert len(BLOCKS) == README.count("```python") == 9
 
 
 @pytest.mark.parametrize("name", [name for name, _ in BLOCKS if name not in NOT_ARTICLES])
@@ -66,8 +68,18 @@ async def test_its_basket_remembers_a_browser(myapp: None) -> None:
         origin = {"Origin": "https://shop.example"}
         signed_in = await browser.post("/auth/login", json=ada | {"session": True}, headers=origin)
         assert signed_in.status_code == 200
-        assert list(browser.cookies) == ["__Host-shop"]
+        assert list(browser.cookies) == ["__Host-shop-device", "__Host-shop"]
         visits = [(await browser.get("/basket")).json() for _ in range(3)]
 
     await importlib.import_module("myapp.auth").auth.close()
     assert visits == [{"visits": 1}, {"visits": 2}, {"visits": 3}]
+
+
+async def test_its_support_opens_an_account_that_strangers_have_closed(myapp: None) -> None:
+    auth = importlib.import_module("myapp.auth").auth
+    async with auth:
+        anna = await auth.accounts.register(EMAIL, PASSWORD)
+        attempts = [await auth.lockout.charge(EMAIL, UNKNOWN) for _ in range(21)]
+        assert [attempt.is_open for attempt in attempts] == [True] * 20 + [False]
+        await importlib.import_module("myapp.support").unlock(EMAIL)
+        assert await auth.accounts.authenticate(EMAIL, PASSWORD) == anna

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from sites import EMAIL, ISSUER, PASSWORD, Site, site
+from sites import CROWD, EMAIL, ISSUER, PASSWORD, Site, site
 
 
 @pytest.fixture
 async def visit() -> AsyncIterator[Site]:
-    async with site() as opened:
+    async with site(lockout=CROWD) as opened:
         await opened.register()
         yield opened
 

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 
 from asgi_auth.authorization import Roles
 from asgi_auth.errors import ConfigurationError, InvalidCredentials, InvalidToken, StoreUnavailable
+from asgi_auth.lockout import UNKNOWN
 from asgi_auth.services import AuthServices
 from asgi_auth.stores import MemoryStores, SQLiteStores
 from asgi_auth.testing.clock import FakeClock
@@ -286,15 +287,16 @@ async def test_a_purge_deletes_what_has_expired_and_nothing_else() -> None:
 
 
 @pytest.mark.requirement("R-93", "holds")
-async def test_a_purge_reaches_sessions_keys_and_one_time_values() -> None:
+async def test_a_purge_reaches_sessions_keys_one_time_values_and_attempts() -> None:
     clock, stores = FakeClock(NOW), MemoryStores()
     async with services(clock, stores=stores) as auth:
         await stores.sessions.create(a_session())
         await stores.api_keys.create(a_key(expires_at=NOW + 5000), keys_per_subject=1, now=NOW)
         token = await auth.one_time.issue("reset", "value", lifetime=3600)
+        await auth.lockout.charge_signed_in("anna@example.com", UNKNOWN)
         assert await auth.purge() == 0
         clock.advance(5000)
-        assert await auth.purge() == 3
+        assert await auth.purge() == 4  # the session, the key, the value, and the attempt of everybody's
         assert await auth.one_time.take("reset", token) is None
 
 

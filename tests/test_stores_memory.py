@@ -8,6 +8,7 @@ import pytest
 
 from asgi_auth.accounts import AccountStore
 from asgi_auth.api_keys import APIKeyStore
+from asgi_auth.lockout import LockoutStore
 from asgi_auth.one_time import OneTimeStore
 from asgi_auth.refresh_tokens import RefreshTokenStore
 from asgi_auth.revocations import RevocationStore
@@ -15,6 +16,7 @@ from asgi_auth.sessions import SessionStore
 from asgi_auth.stores import MemoryStores
 from asgi_auth.testing.contract.accounts import AccountStoreContract
 from asgi_auth.testing.contract.api_keys import APIKeyStoreContract
+from asgi_auth.testing.contract.lockout import LockoutStoreContract
 from asgi_auth.testing.contract.one_time import OneTimeStoreContract
 from asgi_auth.testing.contract.races import Opened
 from asgi_auth.testing.contract.refresh_tokens import RefreshTokenStoreContract
@@ -45,6 +47,11 @@ async def memory_api_keys(stores: MemoryStores) -> AsyncIterator[APIKeyStore]:
 @asynccontextmanager
 async def memory_one_time(stores: MemoryStores) -> AsyncIterator[OneTimeStore]:
     yield stores.one_time
+
+
+@asynccontextmanager
+async def memory_lockout(stores: MemoryStores) -> AsyncIterator[LockoutStore]:
+    yield stores.lockout
 
 
 @asynccontextmanager
@@ -80,6 +87,12 @@ class TestOneTime(OneTimeStoreContract):
     @pytest.fixture
     def opened(self) -> Opened[OneTimeStore]:
         return partial(memory_one_time, MemoryStores())
+
+
+class TestLockout(LockoutStoreContract):
+    @pytest.fixture
+    def opened(self) -> Opened[LockoutStore]:
+        return partial(memory_lockout, MemoryStores())
 
 
 class TestRevocations(RevocationStoreContract):

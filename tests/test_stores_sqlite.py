@@ -11,6 +11,7 @@ from sqlite_tools import (
     held_open,
     opened_accounts,
     opened_api_keys,
+    opened_lockout,
     opened_one_time,
     opened_refresh_tokens,
     opened_revocations,
@@ -19,12 +20,14 @@ from sqlite_tools import (
 
 from asgi_auth.accounts import AccountStore
 from asgi_auth.api_keys import APIKeyStore
+from asgi_auth.lockout import LockoutStore
 from asgi_auth.one_time import OneTimeStore
 from asgi_auth.refresh_tokens import RefreshTokenStore
 from asgi_auth.revocations import RevocationStore
 from asgi_auth.sessions import SessionStore
 from asgi_auth.testing.contract.accounts import AccountStoreContract, SharedAccountStoreContract
 from asgi_auth.testing.contract.api_keys import APIKeyStoreContract, SharedAPIKeyStoreContract
+from asgi_auth.testing.contract.lockout import LockoutStoreContract, SharedLockoutStoreContract
 from asgi_auth.testing.contract.one_time import OneTimeStoreContract, SharedOneTimeStoreContract
 from asgi_auth.testing.contract.races import Opened
 from asgi_auth.testing.contract.refresh_tokens import RefreshTokenStoreContract, SharedRefreshTokenStoreContract
@@ -85,6 +88,16 @@ class TestOneTime(OneTimeStoreContract, SharedOneTimeStoreContract):
     @pytest.fixture
     def held_open(self, path: Path) -> Callable[[], AbstractAsyncContextManager[Held[OneTimeStore]]]:
         return partial(held_open, path, "asgi_auth_one_time", "one_time")
+
+
+class TestLockout(LockoutStoreContract, SharedLockoutStoreContract):
+    @pytest.fixture
+    def opened(self, path: Path) -> Opened[LockoutStore]:
+        return partial(opened_lockout, path)
+
+    @pytest.fixture
+    def held_open(self, path: Path) -> Callable[[], AbstractAsyncContextManager[Held[LockoutStore]]]:
+        return partial(held_open, path, "asgi_auth_lockout_charges", "lockout")
 
 
 class TestRevocations(RevocationStoreContract, SharedRevocationStoreContract):

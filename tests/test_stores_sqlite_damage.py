@@ -7,6 +7,7 @@ import pytest
 from sqlite_tools import opened_stores, write_connection
 
 from asgi_auth.errors import StoreUnavailable
+from asgi_auth.lockout_store import Charge, Limit, LockoutKey
 from asgi_auth.revocations import RevocationKind
 from asgi_auth.stores import SQLiteStores
 from asgi_auth.testing.contract.accounts import NOW, an_account
@@ -120,6 +121,20 @@ async def test_a_damaged_value_is_unavailable_and_given_to_nobody(stores: SQLite
     with pytest.raises(StoreUnavailable):
         await stores.one_time.take(b"key", now=NOW)
     assert await stores.one_time.take(b"key", now=NOW) is None
+
+
+@pytest.mark.requirement("R-91", "refuses")
+async def test_damaged_attempts_and_devices_are_unavailable_and_open_nothing(stores: SQLiteStores) -> None:
+    key = LockoutKey(b"key", b"key", (Limit(1, 60),))
+    await stores.lockout.charge(Charge(b"id", ((key,),)), now=NOW)
+    await stores.lockout.remember(b"account", b"device", keep=1, expires_at=NOW + 1, now=NOW)
+    writes = write_connection(stores)
+    await writes.execute_fetchall("UPDATE asgi_auth_lockout_charges SET at = 'never'")
+    await writes.execute_fetchall("UPDATE asgi_auth_lockout_devices SET expires_at = 'never'")
+    with pytest.raises(StoreUnavailable):
+        await stores.lockout.charge(Charge(b"next", ((key,),)), now=NOW)
+    with pytest.raises(StoreUnavailable):
+        await stores.lockout.is_known(b"account", b"device", now=NOW)
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\udcffb"])

@@ -18,6 +18,7 @@ from asgi_auth.stores.sqlite import (
     SQLiteRevocations,
     accounts,
     api_keys,
+    lockout,
     one_time,
     refresh_tokens,
     sessions,
@@ -38,7 +39,7 @@ FIRST_TABLES = {
 }
 STATEMENTS = {
     f"{module.__name__.rpartition('.')[2]} {name}": sql
-    for module in (accounts, api_keys, one_time, refresh_tokens, sessions)
+    for module in (accounts, api_keys, lockout, one_time, refresh_tokens, sessions)
     for name, sql in vars(module).items()
     if isinstance(sql, str) and sql.strip().partition(" ")[0] in {"SELECT", "INSERT", "UPDATE", "DELETE"}
 }

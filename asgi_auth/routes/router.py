@@ -22,6 +22,7 @@ from ..wire.path import readings
 from ..wire.responses import refuse
 from .layers import CredentialLayers
 from .table import JWKS_PATH, Handler, OwnRoute, own_routes
+from .visitors import Visitors
 
 __all__ = ["OwnRoutes", "checked_prefix"]
 
@@ -40,6 +41,7 @@ class OwnRoutes:
         app: ASGIApp,
         services: AuthServices,
         layers: CredentialLayers | None = None,
+        visitors: Visitors | None = None,
         *,
         prefix: str,
         registration: bool = True,
@@ -50,7 +52,7 @@ class OwnRoutes:
         self._prefix = segments(checked_prefix(prefix))
         self._jwks = segments(JWKS_PATH)
         self._root_path = root_path
-        routes = own_routes(prefix, registration=registration)
+        routes = own_routes(prefix, Visitors() if visitors is None else visitors, registration=registration)
         layers = CredentialLayers(services) if layers is None else layers
         paths = {route.path: _Methods(_by_method(route.path, routes, services, layers)) for route in routes}
         endpoints = [Route(path, answering) for path, answering in paths.items()]

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +18,7 @@ from .password import password
 from .refresh import refresh
 from .register import register
 from .sessions import end_other_sessions, end_session, list_sessions
+from .visitors import Visitors
 
 __all__ = ["JWKS_PATH", "Handler", "OwnRoute", "Reads", "own_routes"]
 
@@ -54,13 +56,16 @@ class OwnRoute:
         return frozenset({"GET", "HEAD"} if self.method == "GET" else {self.method})
 
 
-def own_routes(prefix: str, *, registration: bool = True) -> tuple[OwnRoute, ...]:
-    """The routes under ``prefix``, and the public keys; ``register`` only with ``registration``."""
+def own_routes(prefix: str, visitors: Visitors, *, registration: bool = True) -> tuple[OwnRoute, ...]:
+    """The routes under ``prefix``, and the public keys; ``register`` only with ``registration``.
+
+    ``visitors`` says who tries to guess.
+    """
     routes = (
-        OwnRoute(f"{prefix}/login", "POST", login, reads=Reads.COOKIE),
+        OwnRoute(f"{prefix}/login", "POST", partial(login, visitors=visitors), reads=Reads.COOKIE),
         OwnRoute(f"{prefix}/refresh", "POST", refresh),
         OwnRoute(f"{prefix}/logout", "POST", logout, reads=Reads.COOKIE_UNLESS_TOKEN),
-        OwnRoute(f"{prefix}/password", "POST", password, owned=True),
+        OwnRoute(f"{prefix}/password", "POST", partial(password, visitors=visitors), owned=True),
         OwnRoute(f"{prefix}/me", "GET", me, owned=True),
         OwnRoute(f"{prefix}/api-keys", "GET", list_api_keys, owned=True),
         OwnRoute(f"{prefix}/api-keys", "POST", create_api_key, owned=True),

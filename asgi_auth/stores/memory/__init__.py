@@ -6,6 +6,7 @@ atomic. Nothing outlives the process and nothing is shared between processes. On
 
 from asgi_auth.stores.memory.accounts import MemoryAccounts
 from asgi_auth.stores.memory.api_keys import MemoryAPIKeys
+from asgi_auth.stores.memory.lockout import MemoryLockout
 from asgi_auth.stores.memory.one_time import MemoryOneTime
 from asgi_auth.stores.memory.refresh_tokens import MemoryRefreshTokens
 from asgi_auth.stores.memory.revocations import MemoryRevocations
@@ -14,6 +15,7 @@ from asgi_auth.stores.memory.sessions import MemorySessions
 __all__ = [
     "MemoryAPIKeys",
     "MemoryAccounts",
+    "MemoryLockout",
     "MemoryOneTime",
     "MemoryRefreshTokens",
     "MemoryRevocations",
@@ -23,7 +25,7 @@ __all__ = [
 
 
 class MemoryStores:
-    """Every store, in memory: ``.accounts .refresh_tokens .sessions .api_keys .one_time .revocations``."""
+    """Every store: ``.accounts .refresh_tokens .sessions .api_keys .one_time .lockout .revocations``."""
 
     def __init__(self) -> None:
         self.accounts = MemoryAccounts()
@@ -31,6 +33,7 @@ class MemoryStores:
         self.sessions = MemorySessions()
         self.api_keys = MemoryAPIKeys()
         self.one_time = MemoryOneTime()
+        self.lockout = MemoryLockout()
         self.revocations = MemoryRevocations()
 
     async def open(self) -> None:

@@ -11,6 +11,7 @@ from asgi_auth.stores.sqlite.accounts import SQLiteAccounts
 from asgi_auth.stores.sqlite.api_keys import SQLiteAPIKeys
 from asgi_auth.stores.sqlite.database import Database
 from asgi_auth.stores.sqlite.files import database_path
+from asgi_auth.stores.sqlite.lockout import SQLiteLockout
 from asgi_auth.stores.sqlite.one_time import SQLiteOneTime
 from asgi_auth.stores.sqlite.refresh_tokens import SQLiteRefreshTokens
 from asgi_auth.stores.sqlite.revocations import SQLiteRevocations
@@ -20,6 +21,7 @@ from asgi_auth.stores.sqlite.sessions import SQLiteSessions
 __all__ = [
     "SQLiteAPIKeys",
     "SQLiteAccounts",
+    "SQLiteLockout",
     "SQLiteOneTime",
     "SQLiteRefreshTokens",
     "SQLiteRevocations",
@@ -29,7 +31,9 @@ __all__ = [
 
 
 class SQLiteStores:
-    """Every store, in the file ``path``: ``.accounts .refresh_tokens .sessions .api_keys .one_time .revocations``.
+    """Every store, in the file ``path``.
+
+    ``.accounts .refresh_tokens .sessions .api_keys .one_time .lockout .revocations``.
 
     The file is created at ``open`` with mode 0600. ``deadline`` is in seconds: a verb that another writer keeps
     waiting longer than that is ``StoreUnavailable``, and nothing of it happened. A verb whose caller is cancelled may
@@ -45,6 +49,7 @@ class SQLiteStores:
         self.sessions = SQLiteSessions(self._database)
         self.api_keys = SQLiteAPIKeys(self._database)
         self.one_time = SQLiteOneTime(self._database)
+        self.lockout = SQLiteLockout(self._database)
         self.revocations = SQLiteRevocations(self._database)
 
     async def open(self) -> None:

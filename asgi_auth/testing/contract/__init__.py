@@ -1,9 +1,9 @@
 """The contract every store keeps, as tests to run against your own. Needs pytest; nothing else imports this.
 
-For each store (``accounts``, ``refresh_tokens``, ``sessions``, ``api_keys``, ``one_time``, ``revocations``) there is a
-module or a package of that name with three parts: what it does, what it refuses, and what it promises to callers that
-race. Each class needs the fixture ``opened``: a callable without arguments whose answer is an async context manager of
-one opened store, always on the same backend within a test::
+For each store (``accounts``, ``refresh_tokens``, ``sessions``, ``api_keys``, ``one_time``, ``lockout``,
+``revocations``) there is a module or a package of that name with three parts: what it does, what it refuses, and what
+it promises to callers that race. Each class needs the fixture ``opened``: a callable without arguments whose answer is
+an async context manager of one opened store, always on the same backend within a test::
 
     from asgi_auth.testing.contract.accounts import AccountStoreContract, SharedAccountStoreContract
     from asgi_auth.testing.contract.races import Opened
