@@ -1,19 +1,20 @@
 """How a live connection ends when its credential does, without breaking the framework that serves it.
 
-(1) The application is told that its client is gone, as a server tells it: whoever receives gets the disconnect, and
-    whoever sends an OSError, also where it waits for a client who reads slowly. Quart's tasks leak where they are
-    only cancelled.
-(2) An application that has not heard it 100 ms later is cancelled, and its CancelledError ends with us: a stream of
-    Starlette that is idle never asks whether its client is there. One that has heard it has all the time that it has
-    after any client who leaves, since it may be cleaning up.
-(3) The client gets the last chunk of the stream, or the close of the socket, after 100 ms at the latest.
+(1) Whoever receives gets the disconnect, as from a server whose client has left, and nothing is sent any more. Most
+    frameworks end what they serve then, in their own way. Quart's tasks leak where they are only cancelled.
+(2) After 100 ms whoever still sends gets an OSError, as from a server too, also where it waits for a client who reads
+    slowly. An application that has heard nothing at all is cancelled, and its CancelledError ends with us: a stream of
+    Starlette that is idle never asks whether its client is there. One that has heard of the end has all the time that
+    it has after any client who leaves, since it may be cleaning up.
+(3) The client gets the last chunk of the stream, or the close of the socket, then or as soon as the application has
+    left.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from ..principal import Principal
 from .asgi import Message, Send
@@ -55,29 +56,38 @@ class Ending:
         self._last_word = last_word
         self._lock = asyncio.Lock()
         self._sender: asyncio.Task[Any] | None = None
-        self._has_raised = False
+        self._has_heard = False
         self._is_complete = False
         self._has_returned = asyncio.Event()
+        self._is_over = asyncio.Event()
         self._steps: asyncio.Task[None] | None = None
         self._was_cut = False
         self._unwatch = watch(principal, self._end)
 
     async def send(self, message: Message, *, is_last: bool) -> None:
         """Send for the application. Raises OSError where the connection has ended."""
+        if self._steps is not None:
+            await self._refuse()
         async with self._lock:
             if self._steps is not None:
-                raise self._gone()
+                await self._refuse()
             self._is_complete = self._is_complete or is_last
             self._sender = sender = asyncio.current_task()
             try:
                 await self._send(message)
             except asyncio.CancelledError:
                 # Ours alone ends here; somebody else's cancellation goes on.
-                if self._steps is None or sender is None or sender.uncancel():
+                if not self._is_over.is_set() or sender is None or sender.uncancel():
                     raise
-                raise self._gone() from None
+                raise _gone() from None
             finally:
                 self._sender = None
+
+    async def _refuse(self) -> NoReturn:
+        self._has_heard = True
+        # A framework that is about to cancel this task can do so without an exception in its way.
+        await self._is_over.wait()
+        raise _gone()
 
     async def left(self, error: BaseException | None) -> bool:
         """The application is gone, with ``error`` or without: True where that is only what became of the end.
@@ -110,14 +120,15 @@ class Ending:
             return
         self._steps = asyncio.create_task(self._run())
         self._receiving.end()
-        if self._sender is not None:
-            self._sender.cancel()
 
     async def _run(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
                 await self._has_returned.wait()
-        if not (self._has_returned.is_set() or self._has_raised or self._receiving.has_told):
+        self._is_over.set()
+        if self._sender is not None:
+            self._sender.cancel()
+        elif not (self._has_returned.is_set() or self._has_heard or self._receiving.has_told):
             self._was_cut = self._task.cancel()
         try:
             async with asyncio.timeout(_LAST_WORD), self._lock:
@@ -126,6 +137,6 @@ class Ending:
             # The client is gone, or reads too slowly: the server deals with both.
             logger.info("the end of a connection could not be told: %s", type(error).__name__)
 
-    def _gone(self) -> OSError:
-        self._has_raised = True
-        return OSError("the credential of this connection has ended")
+
+def _gone() -> OSError:
+    return OSError("the credential of this connection has ended")
