@@ -75,6 +75,7 @@ from .services import AuthServices, Stores
 from .sessions import Session, Sessions
 from .stack import AuthStack, chain, mount
 from .stores import MemoryStores, SQLiteStores
+from .unknown_tokens import UnknownTokens
 from .wire.cookies import SessionCookie
 
 __all__ = [
@@ -148,6 +149,7 @@ __all__ = [
     "TooLarge",
     "TooManyRequests",
     "Unavailable",
+    "UnknownTokens",
     "VerificationKeys",
     "VerifiedToken",
     "Visitor",

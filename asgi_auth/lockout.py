@@ -20,6 +20,7 @@ from .emails import canonical_email
 from .errors import ConfigurationError, TooManyRequests
 from .lockout_store import Charge, Decision, Limit, LockoutKey, LockoutStore
 from .tokens import is_secret, mint_secret
+from .unknown_tokens import UNKNOWN_TOKENS
 
 __all__ = ["OPEN", "UNKNOWN", "Attempt", "Limit", "Lockout", "LockoutGuard", "LockoutStore", "Visitor"]
 
@@ -61,7 +62,8 @@ class Lockout:
 
     ``account``: of one lane of one account. ``pair``: of strangers from one address against one account. ``address``:
     of one address against all accounts; as it is, a minute after 5 failures, then a quarter of an hour, then an hour.
-    ``everybody``: of all attempts together. An account knows at most ``devices_per_account`` devices, each for
+    ``everybody``: of all attempts together. ``unknown_tokens``: of one address, in one process, with API keys and
+    refresh tokens that nobody has issued. An account knows at most ``devices_per_account`` devices, each for
     ``device_lifetime`` seconds after its last sign-in; more than 10 devices and impossible lifetimes are a
     ConfigurationError.
     """
@@ -70,6 +72,7 @@ class Lockout:
     pair: Sequence[Limit] = (Limit(10, _QUARTER),)
     address: Sequence[Limit] = (Limit(5, _MINUTE), Limit(10, _QUARTER), Limit(15, _HOUR))
     everybody: Sequence[Limit] = (Limit(1000, _MINUTE),)
+    unknown_tokens: Limit | None = UNKNOWN_TOKENS
     devices_per_account: int = _MAX_DEVICES
     device_lifetime: float = 180 * _DAY
 

@@ -26,6 +26,7 @@ from .present_accounts import PresentAccounts
 from .refresh_tokens import RefreshTokens, RefreshTokenStore
 from .revocations import Revocations, RevocationStore
 from .sessions import Sessions, SessionStore
+from .unknown_tokens import UnknownTokens
 
 __all__ = ["AuthServices", "Stores"]
 
@@ -139,6 +140,7 @@ class AuthServices:
             lifetime=access_token_lifetime,
             clock=clock,
         )
+        self.unknown_tokens = UnknownTokens((lockout or Lockout()).unknown_tokens, clock=clock)
         self.lockout = LockoutGuard(stores.lockout, lockout, email=email, clock=clock)
         self.accounts = Accounts(
             stores.accounts,

@@ -18,10 +18,11 @@ from .middleware.session import SessionMiddleware
 from .routes.layers import CredentialLayers
 from .routes.router import OwnRoutes
 from .routes.table import JWKS_PATH
-from .routes.visitors import AddressOf, Visitors, socket_peer
+from .routes.visitors import Visitors
 from .services import AuthServices
 from .wire.asgi import ASGIApp, is_request
 from .wire.cookies import DEFAULT_COOKIE, SessionCookie
+from .wire.peer import AddressOf, socket_peer
 
 __all__ = ["AuthStack", "chain", "mount"]
 
@@ -32,7 +33,7 @@ class AuthStack:
     ``policy`` says who may do what; what it does not name needs an authenticated caller. The own routes are
     under ``prefix``, none at all with None; without ``registration`` accounts are made by the application. API keys
     come in the header ``api_key_header``, sessions in ``cookie``; ``origins`` are those whose pages may use a session,
-    none means the issuer's. Failed logins are counted by ``client_address``. ``root_path`` fills an empty one, for
+    none means the issuer's. Guesses are counted by ``client_address``. ``root_path`` fills an empty one, for
     servers that are started without. The services are opened and closed with the lifespan, around the application's
     own.
 
@@ -60,7 +61,13 @@ class AuthStack:
         guarded = chain(
             app,
             Middleware(BearerMiddleware, access_tokens=services.access_tokens),
-            Middleware(APIKeyMiddleware, api_keys=services.api_keys, header=api_key_header),
+            Middleware(
+                APIKeyMiddleware,
+                api_keys=services.api_keys,
+                header=api_key_header,
+                unknown_tokens=services.unknown_tokens,
+                client_address=client_address,
+            ),
             Middleware(SessionMiddleware, sessions=services.sessions, cookie=cookie, origins=origins),
             Middleware(AuthorizationMiddleware, policy=policy, root_path=root_path),
         )
@@ -110,7 +117,9 @@ def mount(
     Place it outside the credential layers, so that an expired token never blocks its own renewal. Nothing
     opens the services with the lifespan here; the first use does, else the application's own lifespan.
     """
-    layers = CredentialLayers(services, api_key_header=api_key_header, cookie=cookie, origins=origins)
+    layers = CredentialLayers(
+        services, api_key_header=api_key_header, cookie=cookie, origins=origins, client_address=client_address
+    )
     visitors = Visitors(client_address, cookie)
     return OwnRoutes(app, services, layers, visitors, prefix=prefix, registration=registration, root_path=root_path)
 

@@ -185,7 +185,7 @@ async def guess(services: AuthServices, email: str, password: str, address: str)
 async def try_after_a_start(result: Result, path: Path, email: str, now: float) -> None:
     passwords = CountingHasher(TESTING)
     async with on_file(path, passwords, FakeClock(now)) as services:
-        told = await guess(services, email, PASSWORD, "elsewhere")
+        told = await guess(services, email, PASSWORD, f"round {result.rounds}")
     result.check(
         **{
             "a refusal of the right password after a start": told == "401 invalid_credentials",

@@ -47,6 +47,7 @@ FEATURES = {
     "revocations",
     "session_store",
     "sessions",
+    "unknown_tokens",
 }
 MAY_IMPORT = {
     "values": {"values"},

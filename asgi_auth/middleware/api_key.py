@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, Protocol
 
 from ..errors import ConfigurationError, InvalidRequest, InvalidToken, Reason, Refusal
 from ..principal import Anonymous, Auth, Principal
-from ..wire.asgi import ASGIApp, Message, Send, is_request
+from ..unknown_tokens import UnknownTokens
+from ..wire.asgi import ASGIApp, Message, Scope, Send, is_request
 from ..wire.challenges import api_key, joined
 from ..wire.edge import pass_on
 from ..wire.headers import only_line
+from ..wire.peer import AddressOf, socket_peer
 from ..wire.responses import refuse
 
 __all__ = ["API_KEY_LIMIT", "APIKeyMiddleware", "VerifiesAPIKeys"]
@@ -53,12 +56,22 @@ class APIKeyMiddleware:
     No such header: the caller stays who it was, and this layer's challenge joins those of Anonymous. A living key: a
     Principal, and the answer says ``Vary`` on the header and ``Cache-Control: private``, unless the application says
     how it may be kept. Anything else is answered here and never reaches the application: 400 for two header lines and
-    for a second credential in ``Authorization``, 401 for what is no living key, 503 while that cannot be known.
+    for a second credential in ``Authorization``, 401 for what is no living key, 503 while that cannot be known; 429
+    where the client, by ``client_address``, has presented too many keys that nobody knows. ``unknown_tokens`` counts
+    those: None means in this layer alone.
 
     ConfigurationError for a header that has no name of RFC 9110, or another purpose.
     """
 
-    def __init__(self, app: ASGIApp, *, api_keys: VerifiesAPIKeys, header: str = "X-API-Key") -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        api_keys: VerifiesAPIKeys,
+        header: str = "X-API-Key",
+        unknown_tokens: UnknownTokens | None = None,
+        client_address: AddressOf = socket_peer,
+    ) -> None:
         if not _NAME.fullmatch(header) or header.lower().encode() in _NOT_OURS:
             raise ConfigurationError("the header of API keys has a name of its own, as in 'X-API-Key'")
         self.app = app
@@ -67,6 +80,8 @@ class APIKeyMiddleware:
         self._cached = api_keys.cached
         self._verify = api_keys.verify
         self._watch = api_keys.watch
+        self._unknown_tokens = UnknownTokens() if unknown_tokens is None else unknown_tokens
+        self._client_address = client_address
         self._realm = api_keys.realm
         self._challenge = api_key(self._realm)
         self._anonymous = Anonymous((self._challenge,))
@@ -84,7 +99,7 @@ class APIKeyMiddleware:
                 auth = joined(before, self._anonymous)
             # Only keys that passed every check are in the cache, so a hit needs no look at the characters.
             elif type(before) is Principal or len(value) > API_KEY_LIMIT or (known := self._cached(value)) is None:
-                auth = await self._cold(value, before)
+                auth = await self._cold(value, before, scope)
             else:
                 auth = known
         except Refusal as refusal:
@@ -95,13 +110,17 @@ class APIKeyMiddleware:
             send = self._marking(send)
         await pass_on(self.app, scope, receive, send, auth, self._realm, self._watch)
 
-    async def _cold(self, value: bytes, before: object) -> Principal:
+    async def _cold(self, value: bytes, before: object, scope: Scope) -> Principal:
         # RFC 6750 §2: one request carries one explicit credential.
         if isinstance(before, Principal) and before.scheme == "bearer":
             raise InvalidRequest(Reason.AUTHORIZATION_REPEATED)
         if len(value) > API_KEY_LIMIT:
             raise InvalidToken(Reason.KEY_MALFORMED)
-        return self._cached(value) or await self._verify(value)
+        known = self._cached(value)
+        if known is None:
+            address = self._client_address(scope)
+            known = await self._unknown_tokens.ask(address, partial(self._verify, value))
+        return known
 
 
 def _marking(header: str) -> Callable[[Send], Send]:

@@ -13,13 +13,17 @@ from ..services import AuthServices
 from ..wire.asgi import ASGIApp, Scope
 from ..wire.cookies import DEFAULT_COOKIE, SessionCookie
 from ..wire.headers import authorization, bearer_token
+from ..wire.peer import AddressOf, socket_peer
 from .table import OwnRoute, Reads
 
 __all__ = ["CredentialLayers"]
 
 
 class CredentialLayers:
-    """How credentials travel: API keys in ``api_key_header``, sessions in ``cookie``, used by pages of ``origins``."""
+    """How credentials travel: API keys in ``api_key_header``, sessions in ``cookie``, used by pages of ``origins``.
+
+    Unknown keys are counted by ``client_address``.
+    """
 
     def __init__(
         self,
@@ -28,17 +32,25 @@ class CredentialLayers:
         api_key_header: str = "X-API-Key",
         cookie: SessionCookie = DEFAULT_COOKIE,
         origins: Iterable[str] = (),
+        client_address: AddressOf = socket_peer,
     ) -> None:
         self._services = services
         self._api_key_header = api_key_header
         self._cookie = cookie
         self._origins = tuple(origins)
+        self._client_address = client_address
 
     def around(self, endpoint: ASGIApp, route: OwnRoute) -> ASGIApp:
         """The endpoint behind the layers that its route needs."""
         if route.owned:
             within = self._session(Require(endpoint, authenticated))
-            keys = APIKeyMiddleware(within, api_keys=self._services.api_keys, header=self._api_key_header)
+            keys = APIKeyMiddleware(
+                within,
+                api_keys=self._services.api_keys,
+                header=self._api_key_header,
+                unknown_tokens=self._services.unknown_tokens,
+                client_address=self._client_address,
+            )
             return BearerMiddleware(keys, access_tokens=self._services.access_tokens)
         if route.reads is Reads.NOTHING:
             return endpoint

@@ -63,8 +63,8 @@ def own_routes(prefix: str, visitors: Visitors, *, registration: bool = True) ->
     """
     routes = (
         OwnRoute(f"{prefix}/login", "POST", partial(login, visitors=visitors), reads=Reads.COOKIE),
-        OwnRoute(f"{prefix}/refresh", "POST", refresh),
-        OwnRoute(f"{prefix}/logout", "POST", logout, reads=Reads.COOKIE_UNLESS_TOKEN),
+        OwnRoute(f"{prefix}/refresh", "POST", partial(refresh, visitors=visitors)),
+        OwnRoute(f"{prefix}/logout", "POST", partial(logout, visitors=visitors), reads=Reads.COOKIE_UNLESS_TOKEN),
         OwnRoute(f"{prefix}/password", "POST", partial(password, visitors=visitors), owned=True),
         OwnRoute(f"{prefix}/me", "GET", me, owned=True),
         OwnRoute(f"{prefix}/api-keys", "GET", list_api_keys, owned=True),

@@ -1,26 +1,17 @@
 """Who tries to sign in: the client's address, and the device that its cookie names."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from starlette.requests import Request
 
 from ..lockout import LockoutGuard, Visitor
 from ..tokens import is_secret
-from ..wire.asgi import Scope
 from ..wire.cookies import DEFAULT_COOKIE, SessionCookie, cookie_values
+from ..wire.peer import AddressOf, socket_peer
 
-__all__ = ["AddressOf", "Visitors", "socket_peer"]
-
-AddressOf = Callable[[Scope], str]
+__all__ = ["Visitors"]
 
 _BROWSER = {b"origin", b"sec-fetch-site", b"cookie"}
-
-
-def socket_peer(scope: Scope) -> str:
-    """The address that the connection came from; one name for all whose address is not known."""
-    client = scope.get("client")
-    return str(client[0]) if client else "unknown"
 
 
 class Visitors:
@@ -34,11 +25,15 @@ class Visitors:
         self._cookie = replace(cookie, name=f"{cookie.name}-device")
         self._name = self._cookie.effective_name.encode()
 
+    def address(self, request: Request) -> str:
+        """The address of the client."""
+        return self._client_address(request.scope)
+
     def visitor(self, request: Request) -> Visitor:
         """Who makes this request. Two device cookies are none."""
         values = cookie_values(request.scope["headers"], self._name)
         device = values[0].decode("latin-1") if len(values) == 1 else ""
-        return Visitor(self._client_address(request.scope), device if is_secret(device) else None)
+        return Visitor(self.address(request), device if is_secret(device) else None)
 
     async def remember(self, request: Request, visitor: Visitor, email: str, lockout: LockoutGuard) -> bytes | None:
         """The Set-Cookie line that names the device, for the answer to a sign-in as ``email``; None for no browser.
