@@ -1,27 +1,29 @@
 """Attempts and known devices in SQLite. A charge is one transaction, so that no two callers count the same gap."""
 
 from collections.abc import Sequence
+from itertools import chain
 
-from asgi_auth.lockout_store import Charge, Decision, LockoutKey
-from asgi_auth.stores.sqlite.codec import REAL, checked
+from asgi_auth.lockout_store import Charge, Decision
+from asgi_auth.stores.sqlite.codec import INTEGER, REAL, checked
 from asgi_auth.stores.sqlite.database import Database
 from asgi_auth.stores.sqlite.statements import Execute, Value
 
 __all__ = ["SQLiteLockout"]
 
-# The time of the last charge to the key, if the last so many lie within the window and it is closed by them.
+# For one limit of one key of a stage: the time of its last charge, if the last so many lie within the window.
 CLOSED_BY = """
-SELECT last.at FROM
-    (SELECT at FROM asgi_auth_lockout_charges WHERE key = :key ORDER BY at DESC LIMIT 1) AS last,
-    (SELECT at FROM asgi_auth_lockout_charges WHERE key = :key ORDER BY at DESC LIMIT 1 OFFSET :others) AS first
-WHERE last.at - first.at < :window
+SELECT ?, last.at, ? FROM
+    (SELECT at FROM asgi_auth_lockout_charges WHERE key = ? ORDER BY at DESC LIMIT 1) AS last,
+    (SELECT at FROM asgi_auth_lockout_charges WHERE key = ? ORDER BY at DESC LIMIT 1 OFFSET ?) AS first
+WHERE last.at - first.at < ?
 """
-NOTE = """
-INSERT INTO asgi_auth_lockout_charges (key, at, charge_id, owner, expires_at)
-SELECT :key, noted.at, :charge_id, :owner, noted.at + :memory FROM (
-    SELECT MAX(:now, COALESCE(MAX(at), :now)) AS at FROM asgi_auth_lockout_charges WHERE key = :key
-) AS noted
+# For one key: never before its last charge.
+NOTED = """
+SELECT ?, ?, ?, noted.at, noted.at + ? FROM
+    (SELECT MAX(?, COALESCE(MAX(at), ?)) AS at FROM asgi_auth_lockout_charges WHERE key = ?) AS noted
 """
+NOTE = f"INSERT INTO asgi_auth_lockout_charges (key, charge_id, owner, at, expires_at) {NOTED}"
+UNION = " UNION ALL "
 REFUND = "DELETE FROM asgi_auth_lockout_charges WHERE charge_id = ? RETURNING 1"
 CLEAR = "DELETE FROM asgi_auth_lockout_charges WHERE owner = ? RETURNING 1"
 REMEMBER = """
@@ -61,12 +63,9 @@ class SQLiteLockout:
         """Charge the attempt to every key of its stages, in order, up to the first stage that has a closed key."""
 
         async def charge_all(execute: Execute) -> Decision:
-            for number, stage in enumerate(charge.stages):
-                ends = [end for key in stage for end in await _ends(execute, key)]
-                if ends and now < max(ends):
-                    return Decision(number, max(ends))
-                await _note(execute, stage, charge.charge_id, now)
-            return Decision(len(charge.stages))
+            decision = _decision(charge, await _ends(execute, charge), now)
+            await _note(execute, charge, decision.stages, now)
+            return decision
 
         return await self._database.transact(charge_all)
 
@@ -99,16 +98,30 @@ class SQLiteLockout:
         return charges + len(await self._database.write(PURGE_DEVICES, (now, limit - charges)))
 
 
-async def _ends(execute: Execute, key: LockoutKey) -> Sequence[float]:
-    """When each limit that closes the key, or has closed it, lets it open again."""
-    ends = []
-    for limit in key.limits:
-        of: dict[str, Value] = {"key": key.digest, "others": limit.failures - 1, "window": limit.window}
-        ends += [checked(row, (REAL,))[0] + limit.window for row in await execute(CLOSED_BY, of)]
-    return ends
+async def _ends(execute: Execute, charge: Charge) -> Sequence[tuple[int, float]]:
+    """Which stage is closed, or was, and until when; in one statement."""
+    limits: list[tuple[Value, ...]] = [
+        (number, limit.window, key.digest, key.digest, limit.failures - 1, limit.window)
+        for number, stage in enumerate(charge.stages)
+        for key in stage
+        for limit in key.limits
+    ]
+    rows = await execute(UNION.join([CLOSED_BY] * len(limits)), [*chain.from_iterable(limits)])
+    return [(stage, at + window) for stage, at, window in (checked(row, (INTEGER, REAL, REAL)) for row in rows)]
 
 
-async def _note(execute: Execute, stage: Sequence[LockoutKey], charge_id: bytes, now: float) -> None:
-    for key in stage:
-        row: dict[str, Value] = {"key": key.digest, "owner": key.owner, "charge_id": charge_id}
-        await execute(NOTE, row | {"memory": key.memory, "now": now})
+def _decision(charge: Charge, ends: Sequence[tuple[int, float]], now: float) -> Decision:
+    closed = [(stage, end) for stage, end in ends if now < end]
+    if not closed:
+        return Decision(len(charge.stages))
+    first = min(stage for stage, _ in closed)
+    return Decision(first, max(end for stage, end in closed if stage == first))
+
+
+async def _note(execute: Execute, charge: Charge, stages: int, now: float) -> None:
+    keys = [key for stage in charge.stages[:stages] for key in stage]
+    if keys:
+        rows: list[tuple[Value, ...]] = [
+            (key.digest, charge.charge_id, key.owner, key.memory, now, now, key.digest) for key in keys
+        ]
+        await execute(UNION.join([NOTE, *[NOTED] * (len(keys) - 1)]), [*chain.from_iterable(rows)])
