@@ -63,12 +63,15 @@ from .lockout import Limit, Lockout, LockoutGuard, Visitor
 from .middleware.api_key import APIKeyMiddleware
 from .middleware.authorization import AuthorizationMiddleware, Require, allows, check, get_auth
 from .middleware.bearer import BearerMiddleware
+from .middleware.rate_limit import RateLimitMiddleware
+from .middleware.rate_limit_keys import ByAPIKey, ByRoute, BySubject
 from .middleware.request_session import RequestSession
 from .middleware.session import SessionMiddleware, get_session
 from .one_time import OneTimeTokens
 from .passwords import Argon2Profile, PasswordHasher, PasswordPolicy
 from .present_accounts import PresentAccounts
 from .principal import Anonymous, Auth, Principal
+from .rate_limit_storage import InProcessStorage
 from .refresh_tokens import RefreshTokens, Tokens
 from .revocations import RevocationKind, Revocations
 from .services import AuthServices, Stores
@@ -76,6 +79,7 @@ from .sessions import Session, Sessions
 from .stack import AuthStack, chain, mount
 from .stores import MemoryStores, SQLiteStores
 from .unknown_tokens import UnknownTokens
+from .wire.client_address import ClientAddress, client_address
 from .wire.cookies import SessionCookie
 
 __all__ = [
@@ -96,6 +100,10 @@ __all__ = [
     "AuthorizationMiddleware",
     "BearerMiddleware",
     "Busy",
+    "ByAPIKey",
+    "ByRoute",
+    "BySubject",
+    "ClientAddress",
     "Clock",
     "ConfigurationError",
     "Conflict",
@@ -103,6 +111,7 @@ __all__ = [
     "FieldError",
     "Forbidden",
     "GrantError",
+    "InProcessStorage",
     "InsufficientScope",
     "Invalid",
     "InvalidCredentials",
@@ -125,6 +134,7 @@ __all__ = [
     "PresentAccounts",
     "Principal",
     "Profile",
+    "RateLimitMiddleware",
     "Reason",
     "RefreshTokens",
     "Refusal",
@@ -161,6 +171,7 @@ __all__ = [
     "canonical_email",
     "chain",
     "check",
+    "client_address",
     "fresh",
     "get_auth",
     "get_session",

@@ -24,7 +24,7 @@ from .errors import (
     NotAuthenticated,
     Reason,
 )
-from .patterns import WEBSOCKET, PatternMap
+from .patterns import PatternMap, methods_for
 from .principal import Anonymous, Auth, Principal
 
 __all__ = [
@@ -208,7 +208,7 @@ class Policy:
         methods = self._rules.match(path)
         if methods is None:
             return self._default
-        for candidate in _candidates(method):
+        for candidate in methods_for(method):
             if candidate in methods:
                 return methods[candidate]
         return _closed
@@ -216,15 +216,6 @@ class Policy:
     def names_below(self, prefix: str) -> bool:
         """Whether a pattern names ``prefix`` or something below it: such a rule would guard our own routes."""
         return any(pattern.is_under(prefix) for pattern in self._rules.patterns)
-
-
-def _candidates(method: str | None) -> tuple[str | None, ...]:
-    if method is None:
-        return (WEBSOCKET, None)
-    if method == "HEAD":
-        return ("HEAD", "GET", None)
-    # A client may send any word as its method: the word for websockets opens nothing over http.
-    return (None,) if method == WEBSOCKET else (method, None)
 
 
 def _closed(auth: Auth) -> Denied | None:

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from .errors import ConfigurationError
 
-__all__ = ["WEBSOCKET", "Pattern", "PatternMap", "segments"]
+__all__ = ["WEBSOCKET", "Pattern", "PatternMap", "methods_for", "segments"]
 
 WEBSOCKET = "WS"
 """What a pattern writes in place of a METHOD for websockets alone."""
@@ -29,6 +29,16 @@ V = TypeVar("V")
 def segments(path: str) -> list[str]:
     """The non-empty segments of a decoded path."""
     return [segment for segment in path.split("/") if segment]
+
+
+def methods_for(method: str | None) -> tuple[str | None, ...]:
+    """The METHODs that cover a request, the most specific first: its method as sent, None for a websocket."""
+    if method is None:
+        return (WEBSOCKET, None)
+    if method == "HEAD":
+        return ("HEAD", "GET", None)
+    # A client may send any word as its method: the word for websockets opens nothing over http.
+    return (None,) if method == WEBSOCKET else (method, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """The whole stack around an application, and the two ways to compose its parts by hand.
 
-own routes → Bearer → APIKey → Session → Authorization → app
+RateLimit → own routes → Bearer → APIKey → Session → Authorization → app
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from starlette.middleware import Middleware
 
@@ -14,6 +14,7 @@ from .middleware.api_key import APIKeyMiddleware
 from .middleware.authorization import AuthorizationMiddleware
 from .middleware.bearer import BearerMiddleware
 from .middleware.opening import Lifespan, OpenServices
+from .middleware.rate_limit import RateLimitMiddleware
 from .middleware.session import SessionMiddleware
 from .routes.layers import CredentialLayers
 from .routes.router import OwnRoutes
@@ -21,8 +22,8 @@ from .routes.table import JWKS_PATH
 from .routes.visitors import Visitors
 from .services import AuthServices
 from .wire.asgi import ASGIApp, is_request
+from .wire.client_address import AddressOf, client_address
 from .wire.cookies import DEFAULT_COOKIE, SessionCookie
-from .wire.peer import AddressOf, socket_peer
 
 __all__ = ["AuthStack", "chain", "mount"]
 
@@ -33,13 +34,19 @@ class AuthStack:
     ``policy`` says who may do what; what it does not name needs an authenticated caller. The own routes are
     under ``prefix``, none at all with None; without ``registration`` accounts are made by the application. API keys
     come in the header ``api_key_header``, sessions in ``cookie``; ``origins`` are those whose pages may use a session,
-    none means the issuer's. Guesses are counted by ``client_address``. ``root_path`` fills an empty one, for
+    none means the issuer's. ``root_path`` fills an empty one, for
     servers that are started without. The services are opened and closed with the lifespan, around the application's
     own.
 
-    Raises ConfigurationError for a prefix that is not a path of literal segments, for policy patterns under
-    it, and where the application sets another ``root_path`` by itself.
+    Guesses are counted by ``client_address``, and so is every request where there is a ``rate_limit``: "100/minute;
+    2000/hour" is what one address may send, the own routes included, counted in this process. By default it is the
+    socket's peer; behind a proxy it must be ``ClientAddress(trusted=…)``, or all clients are one.
+
+    Raises ConfigurationError for a limit that is not written so, for a prefix that is not a path of literal
+    segments, for policy patterns under it, and where the application sets another ``root_path`` by itself.
     """
+
+    authenticates: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -49,11 +56,12 @@ class AuthStack:
         policy: Policy | None = None,
         prefix: str | None = "/auth",
         registration: bool = True,
-        client_address: AddressOf = socket_peer,
+        client_address: AddressOf = client_address,
         api_key_header: str = "X-API-Key",
         cookie: SessionCookie = DEFAULT_COOKIE,
         origins: Iterable[str] = (),
         root_path: str = "",
+        rate_limit: str | None = None,
     ) -> None:
         self.app = app
         policy = Policy({}) if policy is None else policy
@@ -84,7 +92,9 @@ class AuthStack:
                 root_path=root_path,
             )
             _refuse_rules_for(policy, prefix)
-        self._requests = OpenServices(guarded, services)
+        self._requests: ASGIApp = OpenServices(guarded, services)
+        if rate_limit is not None:
+            self._requests = RateLimitMiddleware(self._requests, limit=rate_limit, key=client_address)
         self._lifespan = Lifespan(app, services)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -106,7 +116,7 @@ def mount(
     prefix: str = "/auth",
     *,
     registration: bool = True,
-    client_address: AddressOf = socket_peer,
+    client_address: AddressOf = client_address,
     api_key_header: str = "X-API-Key",
     cookie: SessionCookie = DEFAULT_COOKIE,
     origins: Iterable[str] = (),

@@ -43,6 +43,8 @@ FEATURES = {
     "maintenance",
     "one_time",
     "present_accounts",
+    "rate_limit",
+    "rate_limit_storage",
     "refresh_tokens",
     "revocations",
     "session_store",

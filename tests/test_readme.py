@@ -37,7 +37,7 @@ def test_it_names_the_two_commands_to_the_letter() -> None:
 
 
 def test_every_python_block_is_one_of_these_files() -> None:
-    assert len(BLOCKS) == README.count("```python") == 9
+    assert len(BLOCKS) == README.count("```python") == 10
 
 
 @pytest.mark.parametrize("name", [name for name, _ in BLOCKS if name not in NOT_ARTICLES])

@@ -3,16 +3,16 @@
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ..errors import ConfigurationError, InvalidRequest, InvalidToken, Reason, Refusal
 from ..principal import Anonymous, Auth, Principal
 from ..unknown_tokens import UnknownTokens
 from ..wire.asgi import ASGIApp, Message, Scope, Send, is_request
 from ..wire.challenges import api_key, joined
+from ..wire.client_address import AddressOf, client_address
 from ..wire.edge import pass_on
 from ..wire.headers import only_line
-from ..wire.peer import AddressOf, socket_peer
 from ..wire.responses import refuse
 
 __all__ = ["API_KEY_LIMIT", "APIKeyMiddleware", "VerifiesAPIKeys"]
@@ -63,6 +63,8 @@ class APIKeyMiddleware:
     ConfigurationError for a header that has no name of RFC 9110, or another purpose.
     """
 
+    authenticates: ClassVar[bool] = True
+
     def __init__(
         self,
         app: ASGIApp,
@@ -70,7 +72,7 @@ class APIKeyMiddleware:
         api_keys: VerifiesAPIKeys,
         header: str = "X-API-Key",
         unknown_tokens: UnknownTokens | None = None,
-        client_address: AddressOf = socket_peer,
+        client_address: AddressOf = client_address,
     ) -> None:
         if not _NAME.fullmatch(header) or header.lower().encode() in _NOT_OURS:
             raise ConfigurationError("the header of API keys has a name of its own, as in 'X-API-Key'")

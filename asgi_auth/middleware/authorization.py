@@ -5,13 +5,13 @@ something inside has replaced it, they raise ConfigurationError: the server logs
 nothing is let through.
 """
 
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from ..authorization import Policy, Requirement, all_of, authenticated, decide
 from ..errors import ConfigurationError, Denied, InvalidRequest, NotAuthenticated, Reason, Refusal
 from ..principal import Anonymous, Auth, Principal
-from ..wire.asgi import ASGIApp, HasScope, Receive, Scope, Send, is_request, scope_of
+from ..wire.asgi import ASGIApp, HasScope, Receive, Scope, Send, is_request, layers_of, scope_of
 from ..wire.challenges import for_denial
 from ..wire.edge import Noted, edge_of, pass_on
 from ..wire.headers import is_preflight
@@ -22,7 +22,6 @@ __all__ = ["AuthorizationMiddleware", "Require", "allows", "check", "get_auth"]
 
 _MEMO_SIZE = 1024
 _MEMO_PATH = 256
-_MAX_LAYERS = 32
 _AUTH = (Principal, Anonymous)
 
 
@@ -171,7 +170,7 @@ def _auth(scope: Scope) -> Auth:
 
 def _own_root_path(app: Any, given: str) -> str:
     """The ``root_path`` that the application, or one that a middleware holds as ``app``, sets by itself."""
-    for layer in _layers(app):
+    for layer in layers_of(app):
         own = getattr(layer, "root_path", None)
         # Flask's and Quart's attribute of that name is a folder; they alone have an import_name.
         if isinstance(own, str) and own and not hasattr(layer, "import_name"):
@@ -179,12 +178,6 @@ def _own_root_path(app: Any, given: str) -> str:
                 raise ConfigurationError("the application sets a root_path of its own: pass the same root_path here")
             return own
     return ""
-
-
-def _layers(app: Any) -> Iterator[Any]:
-    for _ in range(_MAX_LAYERS):
-        yield app
-        app = getattr(app, "app", None)
 
 
 def _ambiguous_path(auth: Auth) -> Denied | None:

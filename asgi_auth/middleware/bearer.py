@@ -4,7 +4,7 @@ Never from a body or a query (RFC 6750 §2.2, §2.3).
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ..errors import InvalidRequest, Reason, Refusal
 from ..principal import Anonymous, Auth, Principal
@@ -53,6 +53,8 @@ class BearerMiddleware:
     reaches the application: 400 for a malformed header, two header lines or two credentials, 401 for a
     token that is not valid, 503 while that cannot be known.
     """
+
+    authenticates: ClassVar[bool] = True
 
     def __init__(self, app: ASGIApp, *, access_tokens: BearerTokens) -> None:
         self.app = app

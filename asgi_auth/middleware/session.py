@@ -5,7 +5,7 @@ HttpOnly cookie itself. Explicit beats ambient: a caller with a token or a key i
 """
 
 from collections.abc import Awaitable, Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import ConfigurationError, Refusal
 from ..issuer import is_loopback_http, origin_of
@@ -37,6 +37,8 @@ class SessionMiddleware:
 
     A cookie without Secure is a ConfigurationError unless the issuer is plain http on a loopback address.
     """
+
+    authenticates: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -11,9 +11,9 @@ from ..middleware.bearer import BearerMiddleware
 from ..middleware.session import SessionMiddleware
 from ..services import AuthServices
 from ..wire.asgi import ASGIApp, Scope
+from ..wire.client_address import AddressOf, client_address
 from ..wire.cookies import DEFAULT_COOKIE, SessionCookie
 from ..wire.headers import authorization, bearer_token
-from ..wire.peer import AddressOf, socket_peer
 from .table import OwnRoute, Reads
 
 __all__ = ["CredentialLayers"]
@@ -32,7 +32,7 @@ class CredentialLayers:
         api_key_header: str = "X-API-Key",
         cookie: SessionCookie = DEFAULT_COOKIE,
         origins: Iterable[str] = (),
-        client_address: AddressOf = socket_peer,
+        client_address: AddressOf = client_address,
     ) -> None:
         self._services = services
         self._api_key_header = api_key_header

@@ -6,8 +6,8 @@ from starlette.requests import Request
 
 from ..lockout import LockoutGuard, Visitor
 from ..tokens import is_secret
+from ..wire.client_address import AddressOf, client_address
 from ..wire.cookies import DEFAULT_COOKIE, SessionCookie, cookie_values
-from ..wire.peer import AddressOf, socket_peer
 
 __all__ = ["Visitors"]
 
@@ -20,7 +20,7 @@ class Visitors:
     The device's cookie is kept like ``cookie``, the session's, and called like it with ``-device`` behind.
     """
 
-    def __init__(self, client_address: AddressOf = socket_peer, cookie: SessionCookie = DEFAULT_COOKIE) -> None:
+    def __init__(self, client_address: AddressOf = client_address, cookie: SessionCookie = DEFAULT_COOKIE) -> None:
         self._client_address = client_address
         self._cookie = replace(cookie, name=f"{cookie.name}-device")
         self._name = self._cookie.effective_name.encode()

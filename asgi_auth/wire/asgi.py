@@ -4,12 +4,12 @@ Inbound applications are typed as loosely as a framework may be: Starlette's str
 Litestar and Quart under mypy and pyright.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any, Protocol
 
 from ..errors import ConfigurationError
 
-__all__ = ["ASGIApp", "HasScope", "Message", "Receive", "Scope", "Send", "is_request", "scope_of"]
+__all__ = ["ASGIApp", "HasScope", "Message", "Receive", "Scope", "Send", "is_request", "layers_of", "scope_of"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -17,6 +17,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 """Any ASGI application: one of ours, or of Starlette, FastAPI, Litestar, Quart and the others."""
+
+
+_MAX_LAYERS = 32
 
 
 class HasScope(Protocol):
@@ -47,3 +50,10 @@ def is_request(scope: Scope) -> bool:
     if kind == "lifespan":
         return False
     raise ConfigurationError("asgi_auth guards http and websocket and passes lifespan; this scope is none of them")
+
+
+def layers_of(app: Any) -> Iterator[Any]:
+    """``app``, and what it holds as ``app``, as middlewares do, and what that holds."""
+    for _ in range(_MAX_LAYERS):
+        yield app
+        app = getattr(app, "app", None)
