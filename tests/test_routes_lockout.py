@@ -1,5 +1,6 @@
 """Guessing at ``/auth/login`` and ``/auth/password``: what is answered, and by which cookie a device is known."""
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from argon2_ledger import counted_argon2
+from harness import http_scope
 from sites import EMAIL, ISSUER, NEW_PASSWORD, PASSWORD, POLICY, Site, api, services, site, visiting
 
 from asgi_auth.lockout import Limit, Lockout
@@ -218,6 +220,38 @@ async def test_failures_are_counted_by_the_address_that_the_application_says() -
         await visit.register()
         assert await statuses(visit, "wrong", 6, **{"X-Real-IP": "192.0.2.1"}) == [401] * 5 + [429]
         assert await statuses(visit, PASSWORD, 1, **{"X-Real-IP": "192.0.2.2"}) == [200]
+
+
+@pytest.mark.requirement("R-56", "refuses")
+async def test_all_addresses_of_one_ipv6_network_are_one_guesser() -> None:
+    """And an IPv4 address is itself however it is written; another network or address is another."""
+    async with opened(Lockout(address=(Limit(2, 60),))) as visit:
+
+        async def guess(address: str) -> int:
+            body = json.dumps({"email": EMAIL, "password": "a wrong password"}).encode()
+            scope = http_scope(
+                "/auth/login",
+                method="POST",
+                client=(address, 1),
+                headers=[(b"host", b"api.example"), (b"content-type", b"application/json")],
+            )
+            messages = iter([{"type": "http.request", "body": body}])
+            sent: list[Any] = []
+
+            async def receive() -> Any:
+                return next(messages)
+
+            async def send(message: Any) -> None:
+                sent.append(message)
+
+            await visit.app(scope, receive, send)
+            status: int = sent[0]["status"]
+            return status
+
+        told = [await guess(f"2001:db8::{number:x}") for number in range(1, 4)] + [await guess("2001:db8:0:1::1")]
+        told += [await guess(address) for address in ("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2")]
+
+    assert told == [401, 401, 429, 401, 401, 401, 429, 401]
 
 
 async def test_a_custom_cookie_names_the_device_alike() -> None:
