@@ -60,6 +60,7 @@ def private_keys() -> dict[str, bytes]:
         "JWK after white space": f"\n\t {jwk}".encode(),
         "JWK in UTF-16": jwk.encode("utf-16"),
         "half a JWK": jwk[:-1].encode(),
+        "a service account's JSON": json.dumps({"private_key_id": token_urlsafe(32)}).encode(),
         "a JWK with a word before it": f"key={jwk}".encode(),
         "PEM in base64": base64.b64encode(pem),
         "JWK in base64": base64.b64encode(jwk.encode()),
