@@ -224,16 +224,14 @@ class APIKeys:
         Rotated, it ends with its overlap. Call what is returned when nobody waits for it any more. Without revocations
         nothing is ever ended.
         """
-        if self._live is None or self._revocations is None or principal.credential_id is None:
+        if self._live is None or principal.credential_id is None:
             return _nothing
-        subject, key_id = principal.subject, principal.credential_id
-        moves = ((RevocationKind.CHANGED, key_id),)
+        key_id = principal.credential_id
         ends_at = math.inf if principal.expires_at is None else principal.expires_at
-        if any(self._revocations.is_revoked(RevocationKind.CHANGED, id) for id in (subject, key_id)):
-            ends_at = self._clock.now()  # it may have changed since the principal was read: ask at once
-        revocable = Revocable(((RevocationKind.API_KEY, key_id),), subject, None)
+        revocable = Revocable(((RevocationKind.API_KEY, key_id),), principal.subject, None)
         renewed = partial(self._lives_until, principal, key_id)
-        return self._live.add(LiveCredential(revocable, ends_at, True, renewed, moves), end)
+        changed_by = ((RevocationKind.CHANGED, key_id), (RevocationKind.CHANGED, principal.subject))
+        return self._live.add(LiveCredential(revocable, ends_at, renewed, changed_by), end)
 
     async def list(self, subject: str) -> tuple[APIKey, ...]:
         """The keys of ``subject``, live or not, the newest first; those that ended are kept for a while."""

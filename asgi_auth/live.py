@@ -33,12 +33,13 @@ class LiveCredential:
     revocable: Revocable
     ends_at: float
     """When the credential expires, seconds since the epoch; infinite where it does not."""
-    ends_with_rights: bool = False
-    """Whether a change of its subject's roles ends it: the next connection is decided anew."""
     renewed: Callable[[], Awaitable[float | None]] | None = None
     """Asked at ``ends_at`` where that may have moved: until when the credential lives now, or None."""
-    moved_by: tuple[tuple[RevocationKind, str], ...] = ()
-    """What the feed says when the end has moved: ``renewed`` is asked then too."""
+    changed_by: tuple[tuple[RevocationKind, str], ...] = ()
+    """What the feed names where end or rights may have changed: ``renewed`` is asked then, and without it it ends.
+
+    Asked at the beginning too, where that was named lately: perhaps after the caller was read.
+    """
 
 
 @dataclass(slots=True, eq=False)
@@ -77,6 +78,8 @@ class LiveConnections:
         self._expect(connection, credential.ends_at)
         if self._revocations.has_ended(credential.revocable):
             self._end(connection)
+        elif any(self._revocations.is_revoked(kind, id) for kind, id in credential.changed_by):
+            self._expired(connection)
         self._end_expired()
         if self._index and (self._watcher is None or self._watcher.done()):
             self._watcher = asyncio.create_task(self._watch())
@@ -105,9 +108,9 @@ class LiveConnections:
         if item is None:
             return
         for connection in tuple(self._index.get((item.kind, item.id), ())):
-            if (item.kind, item.id) in connection.credential.moved_by:
+            if (item.kind, item.id) in connection.credential.changed_by:
                 self._expired(connection)
-            elif _concerns(item, connection.credential):
+            elif _ends(item, connection.credential.revocable):
                 self._end(connection)
 
     async def _watch(self) -> None:
@@ -177,15 +180,11 @@ async def _answer(renewed: Callable[[], Awaitable[float | None]]) -> float | Non
 
 
 def _keys(credential: LiveCredential) -> Iterable[tuple[RevocationKind, str]]:
-    subject = credential.revocable.subject
-    of_subject = ((RevocationKind.SUBJECT, subject), (RevocationKind.CHANGED, subject))
-    return (*credential.revocable.ids, *credential.moved_by, *of_subject)
+    revocable = credential.revocable
+    return (*revocable.ids, *credential.changed_by, (RevocationKind.SUBJECT, revocable.subject))
 
 
-def _concerns(item: Revocation, credential: LiveCredential) -> bool:
-    if item.kind is RevocationKind.CHANGED:
-        return credential.ends_with_rights
-    if item.kind is RevocationKind.SUBJECT:
-        epoch = credential.revocable.epoch
-        return epoch is not None and item.epoch is not None and epoch < item.epoch
-    return True
+def _ends(item: Revocation, revocable: Revocable) -> bool:
+    if item.kind is not RevocationKind.SUBJECT:
+        return True
+    return revocable.epoch is not None and item.epoch is not None and revocable.epoch < item.epoch

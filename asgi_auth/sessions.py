@@ -197,17 +197,21 @@ class Sessions:
         """End a session. Durable when it returns, and it is done although the caller leaves; idempotent."""
         await self._endings.run(self._end(session))
 
-    def watch(self, session: Session, end: Callable[[], None]) -> Callable[[], None]:
+    def watch(
+        self, session: Session, end: Callable[[], None], *, roles: frozenset[str] | None = None
+    ) -> Callable[[], None]:
         """Call ``end`` once, when ``session`` ends or its subject's rights change.
 
+        ``roles`` are those that the caller was found to have; with None, those of the session.
         Call what is returned when nobody waits for it any more. Without revocations nothing is ever ended.
         """
         if self._live is None or session.subject is None:
             return _nothing
         revocable = Revocable(((RevocationKind.SESSION, session.session_id),), session.subject, session.epoch)
         ends_at = min(session.idle_expires_at, session.expires_at)
-        renewed = partial(self._still_lives, session)
-        return self._live.add(LiveCredential(revocable, ends_at, ends_with_rights=True, renewed=renewed), end)
+        renewed = partial(self._still_lives, session, session.roles if roles is None else roles)
+        changed_by = ((RevocationKind.CHANGED, session.subject),)
+        return self._live.add(LiveCredential(revocable, ends_at, renewed, changed_by), end)
 
     async def _judged(self, key: bytes, session: Session | None, secret_digest: bytes) -> Found | Lost:
         # An unknown id costs the same comparison.
@@ -245,12 +249,12 @@ class Sessions:
         revocations = self._revocations
         return revocations is not None and revocations.is_revoked(RevocationKind.SESSION, session.session_id)
 
-    async def _still_lives(self, session: Session) -> float | None:
+    async def _still_lives(self, session: Session, roles: frozenset[str]) -> float | None:
         newer = await self._store.get(session.session_id)
         if newer is None or newer.subject != session.subject or newer.subject is None:
             return None
         account = await self._accounts.get(newer.subject)
-        if account is None or self._has_ended(newer, account):
+        if account is None or account.roles != roles or self._has_ended(newer, account):
             return None
         return min(newer.idle_expires_at, newer.expires_at)
 

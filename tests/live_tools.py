@@ -28,11 +28,10 @@ def credential(
     ends_at: float = UNTIL,
     *,
     epoch: int | None = 3,
-    ends_with_rights: bool = False,
     renewed: Callable[[], Awaitable[float | None]] | None = None,
-    moved_by: tuple[tuple[RevocationKind, str], ...] = (),
+    changed_by: tuple[tuple[RevocationKind, str], ...] = (),
 ) -> LiveCredential:
-    return LiveCredential(Revocable(IDS, "anna", epoch), ends_at, ends_with_rights, renewed, moved_by)
+    return LiveCredential(Revocable(IDS, "anna", epoch), ends_at, renewed, changed_by)
 
 
 async def looked(times: int = 2) -> None:

@@ -93,19 +93,22 @@ async def test_a_higher_epoch_of_its_subject_ends_a_connection_and_no_other(
 
 
 @pytest.mark.requirement("R-86", "holds")
+@pytest.mark.parametrize("is_told", ["before it opens", "while it is open"])
 async def test_changed_rights_end_what_hangs_on_them_and_nothing_else(
-    revocations: Revocations, connections: LiveConnections
+    revocations: Revocations, connections: LiveConnections, is_told: str
 ) -> None:
+    """Where nobody can be asked whether they concern it."""
     await revocations.ensure_fresh()
-    session, token = Connection(), Connection()
-    connections.add(credential(ends_with_rights=True), session.end)
-    connections.add(credential(), token.end)
-
     await revocations.revoke(CHANGED, "ben", until=UNTIL)
-    assert session.ends == 0
-
-    await revocations.revoke(CHANGED, "anna", until=UNTIL)
-    assert (session.ends, token.ends) == (1, 0)
+    if is_told == "before it opens":
+        await revocations.revoke(CHANGED, "anna", until=UNTIL)
+    hangs, other = Connection(), Connection()
+    connections.add(credential(changed_by=((CHANGED, "anna"),)), hangs.end)
+    connections.add(credential(), other.end)
+    if is_told == "while it is open":
+        assert hangs.ends == 0
+        await revocations.revoke(CHANGED, "anna", until=UNTIL)
+    assert (hangs.ends, other.ends) == (1, 0)
 
 
 async def test_what_concerns_others_ends_nothing(revocations: Revocations, connections: LiveConnections) -> None:

@@ -177,10 +177,12 @@ async def test_an_end_that_has_passed_already_is_asked_about_before_it_ends_anyt
     remove()
 
 
+@pytest.mark.parametrize("is_told", ["before it opens", "while it is open"])
 async def test_an_end_that_the_feed_says_has_moved_is_asked_about_at_once(
-    revocations: Revocations, connections: LiveConnections, clock: FakeClock
+    revocations: Revocations, connections: LiveConnections, clock: FakeClock, is_told: str
 ) -> None:
     await revocations.ensure_fresh()
+    await revocations.revoke(CHANGED, "another", until=UNTIL)
     ends_at = clock.now() + 10
     asked: list[float] = []
     connection = Connection()
@@ -189,12 +191,13 @@ async def test_an_end_that_the_feed_says_has_moved_is_asked_about_at_once(
         asked.append(clock.now())
         return ends_at if clock.now() < ends_at else None
 
-    connections.add(credential(math.inf, renewed=renewed, moved_by=((CHANGED, "key"),)), connection.end)
-    await revocations.revoke(CHANGED, "another", until=UNTIL)
-    await looked()
-    assert asked == []
-
-    await revocations.revoke(CHANGED, "key", until=UNTIL)
+    if is_told == "before it opens":
+        await revocations.revoke(CHANGED, "key", until=UNTIL)
+    connections.add(credential(math.inf, renewed=renewed, changed_by=((CHANGED, "key"),)), connection.end)
+    if is_told == "while it is open":
+        await looked()
+        assert asked == []
+        await revocations.revoke(CHANGED, "key", until=UNTIL)
     await until(lambda: len(asked) > 0)
     await looked()
     assert connection.ends == 0
@@ -276,7 +279,7 @@ async def test_memory_is_bounded_by_what_is_open(
 
     assert trace() is None
     assert len(connections._expiries) <= live._PRUNED_FROM
-    assert sum(map(len, connections._index.values())) == len(connections._index) == len(IDS) + 2
+    assert sum(map(len, connections._index.values())) == len(connections._index) == len(IDS) + 1
     await revocations.revoke(TOKEN, "jti", until=UNTIL)
     assert connection.ends == 1
     assert not connections._index

@@ -47,8 +47,39 @@ async def test_what_ends_a_session_ends_what_hangs_on_it(world: World, how: str)
     unwatch = world.sessions.watch(other.session, others.set)
 
     await ENDINGS[how](world, signed.session)
+    async with asyncio.timeout(5):
+        await ended.wait()
 
-    assert (ended.is_set(), others.is_set()) == (True, False)
+    assert not others.is_set()
+    unwatch()
+
+
+@pytest.mark.requirement("R-86", "refuses")
+async def test_rights_that_change_before_the_connection_opens_end_it_too(world: World) -> None:
+    """The caller was read before, and is watched after it."""
+    signed = await world.sign_in()
+    await world.auth.accounts.set_roles(ANNA, {"admin"})
+    ended = asyncio.Event()
+    world.sessions.watch(signed.session, ended.set)
+
+    async with asyncio.timeout(5):
+        await ended.wait()
+
+
+@pytest.mark.requirement("R-86", "holds")
+async def test_rights_that_changed_before_the_caller_was_read_end_nothing(world: World) -> None:
+    """Also where the session itself has still to be renewed for them."""
+    signed = await world.sign_in()
+    await world.auth.accounts.set_roles(ANNA, {"admin"})
+    ended = asyncio.Event()
+    unwatch = world.sessions.watch(signed.session, ended.set, roles=frozenset({"admin"}))
+
+    await asked(world)
+    world.clock.advance(IDLE - 1)
+    await world.sessions.touch(signed.session)
+    world.clock.advance(1)
+    await asked(world)
+    assert not ended.is_set()
     unwatch()
 
 

@@ -121,7 +121,7 @@ class RequestSession(SessionData):
 
     def watch(self, principal: Principal, end: Callable[[], None]) -> Callable[[], None]:
         """Call ``end`` once, when the session that ``open`` has found ends; what is returned stops that."""
-        return self._sessions.watch(self._opened, end)
+        return self._sessions.watch(self._opened, end, roles=principal.roles)
 
     def open(self, found: Found | Lost, cookie: bytes) -> Principal | None:
         """Take what was found for ``cookie``; who is signed in with it.
