@@ -115,6 +115,7 @@ class Reason(StrEnum):
     # sessions
     ORIGIN_REFUSED = "origin_refused"
     CSRF_TOKEN_WRONG = "csrf_token_wrong"
+    SESSION_RENEWED = "session_renewed"
     CREDENTIAL_NARROWED = "credential_narrowed"
     # accounts
     ACCOUNT_UNKNOWN = "account_unknown"

@@ -3,11 +3,13 @@
 Left out: data in the cookie, and anything but JSON as data.
 """
 
+import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
+from weakref import WeakValueDictionary
 
 from .accounts import Account
 from .authorization import Roles
@@ -92,6 +94,7 @@ class Sessions:
         self._live = None if revocations is None else LiveConnections(revocations, clock=clock)
         self._known: dict[bytes, Found] = {}
         self._endings = ShieldedTasks()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def close(self) -> None:
         """Complete the endings that were begun."""
@@ -145,7 +148,8 @@ class Sessions:
             new = _in_place_of(before, fresh, changes)
             if await (self._store.create(new) if before is None else self._replace(before, new)):
                 return SignedIn(new, self._principal(new, account), secret)
-            before = None if before is None else await self._unless_renewed(before)
+            if before is not None:
+                before = await self._unless_renewed(before, new)
             if before is None:
                 fresh, changes = replace(new, session_id=mint_id(), version=0), NO_CHANGES
         raise StoreUnavailable
@@ -154,15 +158,20 @@ class Sessions:
         """Make a request's changes to the data, and the renewal of the secret that it owes, in one step.
 
         Others may have saved the session meanwhile: the changes are made again to what is there now, so that of two
-        requests that set another name each both are kept, and of two with one name the last. What was ended is never
-        brought back, and a sign-in meanwhile takes nothing from requests of before it. A renewal that another request
-        was faster with is not made again: the session that is returned has that one's secret.
+        requests that set another name each both are kept, and of two with one name the last. Requests of this process
+        wait for each other. What was ended is never brought back, and a sign-in meanwhile takes nothing from requests
+        of before it. A renewal that another request was faster with is not made again: the session that is returned
+        has that one's secret.
         """
+        async with self._turns.setdefault(session.session_id, asyncio.Lock()):
+            return await self._saved(session, changes, renewal)
+
+    async def _saved(self, session: Session, changes: Changes, renewal: Renewal | None) -> Session | Lost:
         before = session
         for _ in range(_ATTEMPTS):
             new = replace(before, data=changes.applied_to(before.data), version=before.version + 1)
             if renewal is not None:
-                new = replace(new, secret_digest=digest(renewal.secret), roles=renewal.roles)
+                new = self._renewed(new, renewal)
             if await (self._save(new) if renewal is None else self._replace(before, new)):
                 return new
             newer = await self._store.get(session.session_id)
@@ -176,6 +185,17 @@ class Sessions:
                 return newer
             before = newer
         raise StoreUnavailable
+
+    def _renewed(self, session: Session, renewal: Renewal) -> Session:
+        # A use, which has been written already: what is put in its place must not take it back.
+        now = self.clock.now()
+        return replace(
+            session,
+            secret_digest=digest(renewal.secret),
+            roles=renewal.roles,
+            last_seen_at=max(session.last_seen_at, now),
+            idle_expires_at=max(session.idle_expires_at, min(now + self._idle_timeout, session.expires_at)),
+        )
 
     async def list(self, subject: str) -> tuple[Session, ...]:
         """The living sessions of ``subject``, the newest first."""
@@ -311,11 +331,16 @@ class Sessions:
             now=self.clock.now(),
         )
 
-    async def _unless_renewed(self, session: Session) -> Session | None:
+    async def _unless_renewed(self, session: Session, new: Session) -> Session | None:
         newer = await self._store.get(session.session_id)
         if newer is None or not newer.is_live(self.clock.now()):
             return None
-        return newer if matches(newer.secret_digest, session.secret_digest) else None
+        if matches(newer.secret_digest, session.secret_digest):
+            return newer
+        if new.session_id != session.session_id:
+            # It was told as ended before it was to be replaced: it must not live again when that is forgotten.
+            await self._store.delete(session.session_id, subject=session.subject)
+        return None
 
     async def _end(self, session: Session) -> None:
         if session.subject is not None:

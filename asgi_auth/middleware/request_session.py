@@ -4,7 +4,7 @@ from collections.abc import Callable
 from hmac import compare_digest
 
 from ..devices import device_label
-from ..errors import Forbidden, Reason
+from ..errors import Conflict, Forbidden, Reason
 from ..principal import Principal
 from ..session_data import NO_DATA, SessionData
 from ..session_store import Found, Lost, Renewal, Session
@@ -18,6 +18,7 @@ __all__ = ["RequestSession"]
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """RFC 9110 §9.2.1."""
 _OTHER_ORIGIN = "The request comes from an origin that may not use this session."
+_RENEWED = "The session was renewed by another request. Send this one again."
 _NO_ORIGIN = "Send the Origin of an allowed page, or the session's token in X-CSRF-Token."
 _BEGUN = "the response has begun: its cookie is sent, and what is changed now would be lost"
 
@@ -46,6 +47,7 @@ class RequestSession(SessionData):
     _secret: str | None = None
     _renewal: Renewal | None = None
     _is_wanted = False
+    _is_superseded = False
 
     def __init__(self, sessions: Sessions, scope: Scope, origins: Origins) -> None:
         # Not the mapping's own: it begins without data, as its class does.
@@ -98,8 +100,14 @@ class RequestSession(SessionData):
         return signed.principal
 
     async def logout(self) -> None:
-        """End the session, at once and everywhere, and clear its cookie. Nothing where there is none."""
+        """End the session, at once and everywhere, and clear its cookie. Nothing where there is none.
+
+        Raises Conflict (409), and clears nothing, where another request has renewed the secret meanwhile: the session
+        lives, and this cookie does not prove it any more. The browser sends the new one with its next request.
+        """
         self.demand_open()
+        if self._is_superseded:
+            raise Conflict(Reason.SESSION_RENEWED, detail=_RENEWED)
         if self._session is not None:
             await self._sessions.log_out(self._session)
         had_cookie = self.has_cookie or self.cookie is not None
@@ -130,6 +138,7 @@ class RequestSession(SessionData):
         """
         if not isinstance(found, Found):
             self.cookie = "" if found is Lost.OVER else None
+            self._is_superseded = found is Lost.SUPERSEDED
             return None
         self._session = self._opened = found.session
         self._presented = cookie
@@ -169,7 +178,8 @@ class RequestSession(SessionData):
         """
         changes = self.changes()
         if self._session is None:
-            if changes.values or self._is_wanted:
+            # A cookie now would drive out the one that another request has just been given.
+            if (changes.values or self._is_wanted) and not self._is_superseded:
                 await self._begin(changes.applied_to(NO_DATA))
         elif changes or self._renewal is not None:
             renewal = self._renewal

@@ -20,8 +20,9 @@ __all__ = ["logout"]
 async def logout(request: Request, services: AuthServices, visitors: Visitors) -> Response:
     """204 when everything presented has ended, also where it had ended before or never was good.
 
-    401 only where no credential came. 429 where the client's address has presented too many refresh tokens that nobody
-    knows. 503, and not 204, where a store did not take the ending.
+    401 only where no credential came. 409 where the cookie is one that another request has just renewed. 429 where the
+    client's address has presented too many refresh tokens that nobody knows. 503, and not 204, where a store did not
+    take the ending.
     """
     body = fields(await read_optional_json(request.scope, request.receive), (), ("refresh_token",))
     value = authorization(request.scope["headers"])
@@ -33,12 +34,12 @@ async def logout(request: Request, services: AuthServices, visitors: Visitors) -
         raise NotAuthenticated
     if refresh_token is not None:
         services.unknown_tokens.check(visitors.address(request))
-    if isinstance(session, RequestSession):
-        await session.logout()
     if refresh_token is not None and not await services.refresh_tokens.revoke(refresh_token):
         services.unknown_tokens.note(visitors.address(request))
     if access_token is not None:
         await _end(access_token, services)
+    if isinstance(session, RequestSession):
+        await session.logout()
     return Response(status_code=204)
 
 
