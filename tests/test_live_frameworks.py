@@ -19,6 +19,7 @@ from sites import EMAIL, PASSWORD, services
 from test_revocations import until
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError
+from websockets.typing import Subprotocol
 
 from asgi_auth.middleware.bearer import BearerMiddleware
 from asgi_auth.refresh_tokens import Tokens
@@ -214,6 +215,22 @@ async def test_a_socket_is_closed_with_its_credential(
         await until(lambda: len(served.live.after_the_end) == 1)
         assert served.live.after_the_end != ["sent"]
     assert errors(caplog) == []
+
+
+@pytest.mark.requirement("R-96", "refuses")
+async def test_a_socket_whose_token_came_as_a_subprotocol_is_closed_with_it(
+    framework: str, server: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A browser's way; the marker alone comes back, since a browser refuses an answer without any."""
+    async with world(framework, server) as served:
+        url = f"ws://127.0.0.1:{served.port}/ws/sleep"
+        offered = [Subprotocol(name) for name in ("bearer", served.tokens.access_token)]
+        async with connect(url, subprotocols=offered, compression=None) as opened:
+            assert (await opened.recv(), opened.subprotocol) == ("open", "bearer")
+            await served.revoke()
+            assert await closed(opened) == (4401, "invalid_token")
+    assert errors(caplog) == []
+    assert served.tokens.access_token not in caplog.text
 
 
 @pytest.mark.requirement("R-96", "refuses")
