@@ -85,7 +85,8 @@ class AccessTokens:
         self._keys = keys
         self._revocations = revocations
         self._live = None if revocations is None else LiveConnections(revocations, clock=clock)
-        self._clock = clock
+        self._now = clock.now
+        self._monotonic = clock.monotonic
         self._cache: OrderedDict[bytes, _Verified] = OrderedDict()
         self._cache_size = cache_size
 
@@ -105,7 +106,7 @@ class AccessTokens:
         ``roles`` belong only into a token whose scopes were not narrowed. ``auth_time``: when the subject proved
         itself, seconds since the epoch. ``sid``: the session or family the token comes from.
         """
-        issued_at = int(self._clock.now())
+        issued_at = int(self._now())
         expires_at = issued_at + self.lifetime
         jti = mint_id()
         claims: dict[str, Any] = {
@@ -130,15 +131,15 @@ class AccessTokens:
 
         No I/O and no await, whatever the bytes; raises nothing.
         """
-        entry = self._cache.get(sha256(token).digest())
-        if entry is None or self._revocations is None:
+        entry, revocations = self._cache.get(sha256(token).digest()), self._revocations
+        if entry is None or revocations is None:
             return None
-        if not (entry.begins_at <= self._clock.now() < entry.ends_at and self._revocations.is_fresh()):
+        if not (entry.begins_at <= self._now() < entry.ends_at and self._monotonic() <= revocations.fresh_until):
             return None
-        if entry.version != self._revocations.version:
-            if self._revocations.has_ended(entry.revocable):
+        if entry.version != revocations.version:
+            if revocations.has_ended(entry.revocable):
                 return None
-            entry.version = self._revocations.version
+            entry.version = revocations.version
         return entry.principal
 
     async def verify(self, token: str | bytes, *, expired_for: float = 0) -> Principal:
@@ -147,13 +148,13 @@ class AccessTokens:
         Raises InvalidToken for whatever is not a valid, living token of ours, and Stale where revocations cannot be
         known. ``expired_for``: seconds after its expiry for which a token is accepted; only a logout has a use for it.
         """
-        verified = self._verifier.verify(token, self._keys, self._clock.now(), expired_for=expired_for)
+        verified = self._verifier.verify(token, self._keys, self._now(), expired_for=expired_for)
         if self._revocations is None:
             return _principal(verified)
         if not self._revocations.is_fresh():
             await self._revocations.ensure_fresh()
             # Time has passed meanwhile.
-            verified = self._verifier.verify(token, self._keys, self._clock.now(), expired_for=expired_for)
+            verified = self._verifier.verify(token, self._keys, self._now(), expired_for=expired_for)
         principal = _principal(verified)
         if self._revocations.has_ended(revocable := _revocable(principal)):
             raise InvalidToken(Reason.TOKEN_REVOKED)
@@ -183,7 +184,7 @@ class AccessTokens:
         if principal.scheme != "bearer" or principal.credential_id is None or principal.expires_at is None:
             raise ConfigurationError("only a principal that comes from an access token with a jti can be revoked here")
         until = principal.expires_at + self._verifier.expiry_leeway + SKEW_BUDGET
-        if until > self._clock.now():
+        if until > self._now():
             await self._revocations.revoke(RevocationKind.TOKEN, principal.credential_id, until=until)
 
     def _keep(self, token: str | bytes, entry: _Verified) -> None:

@@ -76,7 +76,7 @@ class BearerMiddleware:
                 auth = joined(scope.get("auth"), self._anonymous)
             # Only tokens that passed every check are in the cache, so a hit needs no look at the characters.
             elif value[:7] == b"Bearer " and (principal := self._cached(value[7:])) is not None:
-                auth = principal if scope.get("auth") is None else _alone(principal, scope)
+                auth = _alone(principal, scope) if "auth" in scope else principal
             else:
                 auth = await self._cold(scope, bearer_token(value))
         except Refusal as refusal:

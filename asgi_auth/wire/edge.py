@@ -247,7 +247,7 @@ def pass_on(
     ``more`` joins the scope.
     """
     edge = scope.get(EDGE)
-    if watch is not None and auth is scope.get("auth"):
+    if "auth" in scope and auth is scope["auth"]:
         watch = None  # somebody else has authenticated the caller
     if edge is None or not isinstance(edge, _EDGES):
         return _behind_edge(app, {**scope, **more} if more else scope, receive, send, auth, realm, watch)
